@@ -1,0 +1,1 @@
+"""One module per figure: `data()` gives a table, `draw(table)` plots it; nothing here trains."""

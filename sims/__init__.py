@@ -1,0 +1,1 @@
+"""Torch: data, networks, masks, recipes, training, invariants, sweeps."""

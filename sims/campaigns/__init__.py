@@ -1,0 +1,1 @@
+"""Campaigns: grids of runs, each opening with its claim in words."""

@@ -1,0 +1,1 @@
+"""Data sets, held whole on the device."""

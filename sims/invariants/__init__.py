@@ -1,0 +1,1 @@
+"""The conformance kit: is my ticket variant correct?"""

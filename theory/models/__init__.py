@@ -1,0 +1,1 @@
+"""Models solved in closed form."""

@@ -1,0 +1,93 @@
+"""The command line: finds the command, imports only what it needs, and turns errors into one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NamedTuple
+
+from unilth import __version__
+from unilth.errors import UserError
+
+
+class Command(NamedTuple):
+    """One subcommand: its name, the module whose ``main(argv) -> int`` runs it, and what it does in one line."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Command("reproduce", "unilth.commands.reproduce", "prove, check, train, draw and report: everything, small, on real data"),
+    Command("prove", "unilth.commands.prove", "run the theorems as tests and print the ledger"),
+    Command("check", "unilth.commands.check", "check a mask rule, penalty schedule or ticket finder against the invariants"),
+    Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it"),
+    Command("sweep", "unilth.commands.sweep", "run a campaign: a grid of tickets in worker processes, resumable"),
+    Command("table", "unilth.commands.table", "print the comparison table of finished runs"),
+    Command("figures", "unilth.commands.figures", "regenerate figures with their data and provenance"),
+)
+
+# Distributions behind the extras, by the module whose absence gives them away.
+EXTRAS = {
+    "torch": "sims", "safetensors": "sims", "sklearn": "sims", "hypothesis": "sims",
+    "matplotlib": "figures", "submitit": "cluster", "flint": "all", "sympy": "all", "pytest": "test",
+}  # fmt: skip
+
+
+def usage() -> str:
+    """The text of ``unilth --help``."""
+    width = max(len(command.name) for command in COMMANDS)
+    rows = "\n".join(f"  {command.name:<{width}}  {command.help}" for command in COMMANDS)
+    return (
+        "usage: unilth [--version] [--help] COMMAND ...\n\n"
+        "Claims about winning lottery tickets (UniLTH, UniDLTH), settled.\n\n"
+        f"commands:\n{rows}\n\n"
+        "`unilth COMMAND --help` explains one command. Exit codes: 0 all well, 1 something does not hold,\n"
+        "2 something given cannot be used.\n"
+    )
+
+
+def complain(message: str) -> int:
+    """Print one sentence to standard error and return exit code 2."""
+    print("unilth: error: " + " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; never lets an expected error become a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        print(f"unilth {__version__}")
+        return 0
+    chosen = next((command for command in COMMANDS if command.name == argv[0]), None)
+    if chosen is None:
+        names = ", ".join(command.name for command in COMMANDS)
+        return complain(f"there is no command {argv[0]!r}; the commands are {names}")
+    try:
+        return int(importlib.import_module(chosen.module).main(argv[1:]))
+    except UserError as error:
+        return complain(str(error))
+    except ModuleNotFoundError as error:
+        root = (error.name or "").partition(".")[0]
+        if root not in EXTRAS:
+            raise
+        return complain(f"`unilth {chosen.name}` needs {root}, which is not installed: pip install 'unilth[{EXTRAS[root]}]'")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet
+        return 141
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return complain(f"`unilth {chosen.name}` cannot read or write{where}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print("unilth: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
+        return 130
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The subcommands: each module offers `main(argv) -> int`."""
