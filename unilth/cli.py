@@ -20,9 +20,15 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("reproduce", "unilth.commands.reproduce", "prove, check, train, draw and report: everything, small, on real data"),
+    Command(
+        "reproduce",
+        "unilth.commands.reproduce",
+        "prove, check, train, draw and report: everything, small, on real data",
+    ),
     Command("prove", "unilth.commands.prove", "run the theorems as tests and print the ledger"),
-    Command("check", "unilth.commands.check", "check a mask rule, penalty schedule or ticket finder against the invariants"),
+    Command(
+        "check", "unilth.commands.check", "check a mask rule, penalty schedule or ticket finder against the invariants"
+    ),
     Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it"),
     Command("sweep", "unilth.commands.sweep", "run a campaign: a grid of tickets in worker processes, resumable"),
     Command("table", "unilth.commands.table", "print the comparison table of finished runs"),
@@ -76,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         root = (error.name or "").partition(".")[0]
         if root not in EXTRAS:
             raise
-        return complain(f"`unilth {chosen.name}` needs {root}, which is not installed: pip install 'unilth[{EXTRAS[root]}]'")
+        return complain(
+            f"`unilth {chosen.name}` needs {root}, which is not installed: pip install 'unilth[{EXTRAS[root]}]'"
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet
         return 141

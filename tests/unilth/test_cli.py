@@ -1,0 +1,91 @@
+"""The front door: help, version, one sentence and exit code 2 for what cannot be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from unilth import __version__, cli
+from unilth.errors import UserError
+
+
+def run(*argv: str, block: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a fresh interpreter, with some modules made impossible to import."""
+    code = f"import sys; sys.modules.update({{name: None for name in {block!r}}}); from unilth.cli import run; run()"
+    return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=120)
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"unilth {__version__}\n"
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(command.name in text and command.help in text for command in cli.COMMANDS)
+
+
+def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
+def test_every_command_exists_and_explains_itself(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"unilth {name}" in done.stdout and len(done.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
+def test_an_unknown_option_is_refused_without_a_traceback(name: str) -> None:
+    done = run(name, "--no-such-option")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "no-such-option" in done.stderr
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prov"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "'prov'" in error and "prove" in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        (UserError("sparsity is 1.2; give a number in [0, 1)"), 2, "sparsity is 1.2"),
+        (PermissionError(13, "Permission denied", "/no/where"), 2, "/no/where"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install 'unilth[sims]'"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_expected_errors_are_one_sentence(
+    raised: BaseException, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(argv: list[str]) -> int:
+        raise raised
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: types.SimpleNamespace(main=fail))
+    assert cli.main(["prove"]) == code
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+
+
+def test_a_defect_of_ours_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(argv: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'unilth.nothing'", name="unilth.nothing")
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: types.SimpleNamespace(main=fail))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["prove"])
+
+
+def test_prove_starts_without_torch() -> None:
+    done = run("prove", "--help", block=("torch", "sklearn", "matplotlib"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_find_starts_without_flint_and_sympy() -> None:
+    done = run("find", "--help", block=("flint", "sympy", "matplotlib"))
+    assert done.returncode == 0, done.stderr
