@@ -1,4 +1,4 @@
-"""The command line: finds the command, imports only what it needs, and turns errors into one sentence and exit code 2."""
+"""The command line: finds the command, imports only what it needs, turns errors into one sentence and exit code 2."""
 
 from __future__ import annotations
 
