@@ -58,7 +58,7 @@ def test_logits_have_one_row_per_image(build, size: int) -> None:
     ],
 )
 def test_impossible_shapes_are_refused(build) -> None:
-    with pytest.raises(ValueError, match=r"is \w+|too small"):
+    with pytest.raises(ValueError, match=r"is .+;|too small|must divide"):
         build()
 
 
