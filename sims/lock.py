@@ -1,0 +1,38 @@
+"""One writer per folder: a lock file with the holder's pid, let go by the kernel when the holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unilth.errors import UserError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path, *, name: str) -> Iterator[None]:
+    """Hold ``folder``'s lock; another live holder raises ``UserError`` that says its pid, ``name`` and the remedy.
+
+    The lock is ``flock`` on the file ``.lock``, so a holder that was killed leaves nothing stale behind: the file and
+    the pid in it stay, the lock does not. The file is never deleted (that would let two processes hold two files of one
+    name).
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "unknown pid"
+            raise UserError(
+                f"{name} {str(folder)!r} is in use by another sweep ({holder}); wait for it, end it, or name another"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)  # lets the lock go

@@ -1,0 +1,116 @@
+"""A run's record as text: written one way, and read with nothing taken on trust.
+
+No torch here: tables, figures and reports read records where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unilth.errors import UserError
+
+SCHEMA = 1
+LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
+
+Record = dict[str, Any]
+
+
+class DamagedRecord(UserError):
+    """A record that cannot be believed: unreadable, incomplete, or of another run than its folder's name says."""
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """The one way a record is written: sorted keys, two spaces, shortest exact floats, NaN and infinities as null."""
+    return json.dumps(_plain(value), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def read_record(path: Path) -> Record:
+    """Read one record; its size, encoding, JSON and required fields are checked.
+
+    Raises ``DamagedRecord``, whose sentence names the file, what is wrong and the remedy.
+    """
+    remedy = "run the sweep again to repeat this run, or remove its folder"
+    try:
+        record = read_json(path)
+    except UserError as error:
+        raise DamagedRecord(f"the record {error}; {remedy}") from None
+    problem = _problem(record)
+    if problem:
+        raise DamagedRecord(f"the record {str(path)!r} {problem}; {remedy}")
+    return record
+
+
+def read_json(path: Path, *, largest: int = LARGEST) -> Any:
+    """A JSON file of at most ``largest`` bytes; ``UserError`` if it is missing, larger, no regular file or no JSON."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block for ever
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read ({error.strerror})") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{str(path)!r} is not a file")
+        if status.st_size > largest:
+            raise UserError(f"{str(path)!r} has {status.st_size:,} bytes, more than the {largest:,} allowed")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(largest)
+    finally:
+        os.close(descriptor)
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise UserError(f"{str(path)!r} is nested too deeply") from None
+    except ValueError:
+        raise UserError(f"{str(path)!r} is not JSON") from None
+
+
+def _problem(record: Any) -> str | None:
+    """What is wrong with a record, as the end of a sentence; None if it can be used."""
+    if not isinstance(record, dict):
+        return "is not a JSON object"
+    if record.get("schema") != SCHEMA:
+        return f"has schema {str(record.get('schema'))[:20]}, and this version reads {SCHEMA}"
+    if not isinstance(record.get("digest"), str) or not re.fullmatch(r"[0-9a-f]{64}", record["digest"]):
+        return "has no digest"
+    if not isinstance(record.get("timing"), dict):
+        return "has no timing"
+    spec = record.get("spec")
+    if not isinstance(spec, dict):
+        return "has no spec"
+    for field in ("recipe", "network", "data"):
+        if not isinstance(spec.get(field), str):
+            return f"has no {field} in its spec"
+    if type(spec.get("seed")) is not int:
+        return "has no whole seed in its spec"
+    sparsity = spec.get("sparsity")
+    if type(sparsity) not in (int, float) or not 0.0 <= sparsity < 1.0:
+        return "has no sparsity in [0, 1) in its spec"
+    files = record.get("files")
+    if not isinstance(files, dict):
+        return "has no list of files"
+    for name, size in files.items():
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or type(size) is not int:
+            return "has a list of files with an impossible name or size"
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: tuples are lists, and what is no finite number is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
