@@ -1,4 +1,5 @@
-"""Exact rational linear algebra for instances: matrices of fractions through python-flint, decisions without rounding."""
+"""Exact rational linear algebra for instances: matrices of fractions through python-flint, decisions without
+rounding."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Judging a statement on concrete instances, with the counterexample in words.
 
-A hypothesis is a predicate on instances, and an instance counts if it meets the hypotheses in force. A dropped hypothesis
-lets instances in that were outside the theorem; on one of them the claim must fail, which is how a check shows that the
-hypothesis is needed. Nothing here knows which mutation it is looking at.
+A hypothesis is a predicate on instances, and an instance counts if it meets the hypotheses in force. A dropped
+hypothesis lets instances in that were outside the theorem; on one of them the claim must fail, which is how a check
+shows that the hypothesis is needed. Nothing here knows which mutation it is looking at.
 """
 
 from __future__ import annotations

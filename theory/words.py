@@ -1,8 +1,9 @@
 """Identities between matrices of every size, decided in a free algebra.
 
-A letter stands for a block (H_mm, its inverse, H_mc, ...), a word for a product, a rule for what the letters satisfy (an
-inverse times its block is 1). Two expressions that reduce to the same normal form are equal for all blocks of all sizes
-that satisfy the rules, so one reduction proves what no list of examples can. Coefficients are exact rationals.
+A letter stands for a block (H_mm, its inverse, H_mc, ...), a word for a product, a rule for what the letters
+satisfy (an inverse times its block is 1). Two expressions that reduce to the same normal form are equal for all
+blocks of all sizes that satisfy the rules, so one reduction proves what no list of examples can. Coefficients are
+exact rationals.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def letters(names: str) -> list[Expression]:
 
 @dataclass(frozen=True)
 class Algebra:
-    """Rules word -> expression, applied until none applies, and central letters (scalars), which are moved to the front.
+    """Rules word -> expression, applied until none applies, and central letters (scalars), which are moved to the
+    front.
 
     `transposed` maps a letter to its transpose's letter (a symmetric block is its own, and need not be listed);
     `derivatives` maps a letter to its derivative (0 where not listed).

@@ -1,4 +1,5 @@
-"""A growing L2 penalty on the weights that are to go: w(lambda) = argmin L(w) + lambda/2 ||(1-m) w||^2 (catalogue T6.1).
+"""A growing L2 penalty on the weights that are to go: w(lambda) = argmin L(w) + lambda/2 ||(1-m) w||^2 (catalogue
+T6.1).
 
 L(w) = (w-w*)'H(w-w*)/2 with H symmetric positive semi-definite, kept weights m, pruned weights c. Eliminating the kept
 block leaves ridge regression in the Schur complement S = H_cc - H_cm H_mm^+ H_mc, hence one eigendecomposition answers
@@ -124,7 +125,8 @@ class PenalisedQuadratic:
 
     @property
     def plain_loss(self) -> float:
-        """w*_c' H_cc w*_c / 2: the loss of setting the pruned weights of w* to 0 and leaving the kept ones where they are."""
+        """w*_c' H_cc w*_c / 2: the loss of setting the pruned weights of w* to 0 and leaving the kept ones where
+        they are."""
         return float(self.loss(np.where(self.kept, self.minimiser, 0.0)))
 
     def prune_excess(self, penalty: ArrayLike) -> Array:

@@ -60,7 +60,8 @@ def hyperbolic_ramp(scale: float, duration: float, pieces: int = 1000) -> Ramp:
 
 
 def natural_scale(problem: PenalisedQuadratic) -> float:
-    """sqrt(s_min s_max) of the Schur complement: the scale that balances the hyperbolic ramp's tracking error (T7.10)."""
+    """sqrt(s_min s_max) of the Schur complement: the scale that balances the hyperbolic ramp's tracking error
+    (T7.10)."""
     s = np.linalg.eigvalsh(problem.schur)
     return float(np.sqrt(max(s[0], 0.0) * s[-1]))
 
@@ -115,7 +116,8 @@ def magnitude_mask(weights: ArrayLike, sparsity: float | Fraction | str) -> NDAr
 
 @dataclass(frozen=True, eq=False)
 class Ticket:
-    """A ticket found on a quadratic: the mask (True = kept), the weights when pressed, and those after the hard prune."""
+    """A ticket found on a quadratic: the mask (True = kept), the weights when pressed, and those after the hard
+    prune."""
 
     kept: NDArray[np.bool_]
     pressed: Array

@@ -1,8 +1,9 @@
 r"""What extruding information before pruning saves, exactly (catalogue T6.2).
 
 Statement: loss(plain mask) - loss(growing penalty, limit) = 1/2 ||H_mm^{-1/2} H_mc w*_c||^2
-    = 1/2 ||w_m(\infty) - w*_m||^2_{H_mm} >= 0, and it is 0 iff H_mc w*_c = 0. Pruning w(\lambda) at a finite penalty costs
-    1/2 ||H_mm^{-1/2} H_mc w_c(\lambda)||^2 over the limit, at most 1/2 ||H_mm^{-1/2} H_mc||^2 ||S w*_c||^2 / \lambda^2.
+    = 1/2 ||w_m(\infty) - w*_m||^2_{H_mm} >= 0, and it is 0 iff H_mc w*_c = 0. Pruning w(\lambda) at a finite
+    penalty costs 1/2 ||H_mm^{-1/2} H_mc w_c(\lambda)||^2 over the limit, at most 1/2 ||H_mm^{-1/2} H_mc||^2 ||S
+    w*_c||^2 / \lambda^2.
 Assumptions: H symmetric; H positive definite.
 Source: folklore; this form not found in the literature.
 Bound: identity.
@@ -107,7 +108,8 @@ THEOREM = Theorem(
     r"\le\tfrac12\|H_{mm}^{-1/2}H_{mc}\|^2\|Sw^*_c\|^2/\lambda^2",
     source="folklore; this form not found in the literature",
     bound="identity",
-    proof="Expand the losses of (w*_m, 0), (w_m(inf), 0) and (w_m(lambda), 0) in blocks and cancel; H_mm^{-1} is positive "
+    proof="Expand the losses of (w*_m, 0), (w_m(inf), 0) and (w_m(lambda), 0) in blocks and cancel; H_mm^{-1} is "
+    "positive "
     "definite, so the difference is 0 only where H_mc w*_c is; S w_c >= 0 in S's eigenbasis bounds ||w_c||.",
     check=check,
     near_miss=Move("HALF", "1e-6"),

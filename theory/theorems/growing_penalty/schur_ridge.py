@@ -1,9 +1,11 @@
 r"""A penalty on the weights that go is ridge regression in the Schur complement (catalogue T6.1).
 
-Statement: w(\lambda) = argmin L(w) + \lambda/2 ||w_c||^2 has w_c = (S+\lambda)^{-1} S w*_c, w_m = w*_m + B (w*_c - w_c),
-    B = H_mm^{-1} H_mc, S = H_cc - H_cm B, and L(w(\lambda)) = \lambda^2/2 w*_c' (S+\lambda)^{-1} S (S+\lambda)^{-1} w*_c.
-    ||w_c|| decreases and L increases strictly, d||w_c||^2/d\lambda = -2 w*_c' S (S+\lambda)^{-3} S w*_c. As \lambda grows
-    w(\lambda) tends to the optimal brain surgeon's point at ||w(\lambda) - w(\infty)|| <= sqrt(1+||B||^2) ||S w*_c|| / \lambda.
+Statement: w(\lambda) = argmin L(w) + \lambda/2 ||w_c||^2 has w_c = (S+\lambda)^{-1} S w*_c, w_m = w*_m + B (w*_c -
+w_c),
+    B = H_mm^{-1} H_mc, S = H_cc - H_cm B, and L(w(\lambda)) = \lambda^2/2 w*_c' (S+\lambda)^{-1} S (S+\lambda)^{-1}
+    w*_c. ||w_c|| decreases and L increases strictly, d||w_c||^2/d\lambda = -2 w*_c' S (S+\lambda)^{-3} S w*_c. As
+    \lambda grows w(\lambda) tends to the optimal brain surgeon's point at ||w(\lambda) - w(\infty)|| <=
+    sqrt(1+||B||^2) ||S w*_c|| / \lambda.
 Assumptions: H symmetric; H positive definite; w*_c != 0 (for the strict monotonicities).
 Source: limit: Hassibi and Stork 1993 (OBS), LeCun, Denker and Solla 1990 (OBD); the explicit path: not found, folklore.
 Bound: identity.
@@ -15,11 +17,32 @@ Evidence: symbolic for every block size (free algebra), and exact rational insta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from flint import fmpq
 
-from unilth.theory.blocks import BLOCKS, CHAIN, INDEFINITE, SKEWED, SOUND, A, B, C, D, Problem, R, S, a, b, c, l, u
-from unilth.theory.blocks import is_positive, is_symmetric, problem
+from unilth.theory.blocks import (
+    BLOCKS,
+    CHAIN,
+    INDEFINITE,
+    SKEWED,
+    SOUND,
+    A,
+    B,
+    C,
+    D,
+    Problem,
+    R,
+    S,
+    a,
+    b,
+    c,
+    is_positive,
+    is_symmetric,
+    l,
+    problem,
+    u,
+)
 from unilth.theory.evidence import Drop, Evidence, Statement, Theorem
 from unilth.theory.exact import form, positive_definite, rational
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
@@ -89,9 +112,9 @@ def on_instance(p: Problem, statement: Statement) -> Verdict:
             return False, f"L(w({penalty})) = {p.loss(w)}, claimed {claimed}"
         losses.append(p.loss(w))
         norms.append((pruned.transpose() * pruned)[0, 0])
-    if not all(x < y for x, y in zip(losses, losses[1:], strict=False)):
+    if not all(x < y for x, y in pairwise(losses)):
         return False, f"L does not increase strictly: {[str(x) for x in losses]}"
-    if not all(x > y for x, y in zip(norms, norms[1:], strict=False)):
+    if not all(x > y for x, y in pairwise(norms)):
         return False, f"||w_c|| does not decrease strictly: {[str(x) for x in norms]}"
     return True, ""
 
@@ -115,7 +138,8 @@ THEOREM = Theorem(
     r"\|w(\lambda)-w(\infty)\|\le\sqrt{1+\|B\|^2}\,\|Sw^*_c\|/\lambda",
     source="limit: Hassibi and Stork 1993, LeCun, Denker and Solla 1990; explicit path not found in the literature",
     bound="identity",
-    proof="Block elimination of H(w-w*) + lambda P w = 0 gives w_c and w_m; differentiate (S+lambda)^{-1}; S is positive "
+    proof="Block elimination of H(w-w*) + lambda P w = 0 gives w_c and w_m; differentiate (S+lambda)^{-1}; S is "
+    "positive "
     "definite because x'Sx = z'Hz for z = (-Bx, x). Every identity reduces to 0 in the free algebra of the blocks.",
     check=check,
     near_miss=Drop("positive-definite"),

@@ -1,5 +1,6 @@
 """Section 7 of the catalogue: UniLTH trajectories on quadratics."""
 
 from unilth.theory.evidence import Theorem
+from unilth.theory.theorems.trajectory import adiabatic_tracking, exact_endpoint
 
-THEOREMS: tuple[Theorem, ...] = ()
+THEOREMS: tuple[Theorem, ...] = (exact_endpoint.THEOREM, adiabatic_tracking.THEOREM)
