@@ -1,4 +1,4 @@
-"""RunSpec: everything that determines one run, and nothing else. Reads no torch, so that a campaign can be read anywhere."""
+"""RunSpec: everything that determines one run. Imports no torch, so that a campaign can be read anywhere."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RunSpec:
 
     @staticmethod
     def from_json(text: str | bytes) -> RunSpec:
-        """The inverse of `to_json`; UserError names an unknown key and what is close to it, or a value of a wrong type."""
+        """The inverse of `to_json`; UserError names an unknown key and what is close to it, or a wrong type."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -109,7 +109,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if value is None and type(None) in kinds:
         return None
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**53 else math.inf
     if isinstance(value, bool) or type(value) not in kinds:
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
         raise UserError(f"the key {name!r} of a run spec must be {wanted}, not {value!r}")

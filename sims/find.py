@@ -1,0 +1,238 @@
+"""The one algorithm behind every recipe, and one run of it from a `RunSpec` to a ticket and a record."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unilth import __version__
+from unilth.errors import UserError
+from unilth.sims import masks, networks, zoo
+from unilth.sims.data import Dataset, load
+from unilth.sims.masks import Mask
+from unilth.sims.penalties import GrowingPenalty
+from unilth.sims.recipe import Recipe
+from unilth.sims.spec import RunSpec
+from unilth.sims.stopping import EarlyStopping
+from unilth.sims.streams import stream
+from unilth.sims.tickets import Ticket
+from unilth.sims.training import Phase, evaluate, steps_per_epoch, train
+
+Progress = Callable[[int, int, str], None]  # epochs done, epochs in all, what is going on
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may use: epochs in all, the share of them for fine-tuning, and the optimizer's numbers."""
+
+    epochs: int = 60
+    tune: float = 0.4
+    batch: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+
+
+class Search:
+    """One run of the algorithm: free training, then rounds of choose, press, prune and rewind, then fine-tuning.
+
+    The epochs of the budget that are not for fine-tuning are shared out as follows. With a growing penalty, free
+    training may use half of them, and whatever it leaves goes to the penalty, in equal parts to the rounds; without
+    one, free training has them all, in equal parts to the rounds that have any. What nobody used fine-tunes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, network: nn.Module, data: Dataset, sparsity: float, seed: int, budget: Budget,
+        progress: Progress | None = None,
+    ) -> None:  # fmt: skip
+        self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
+        self.progress = progress
+        self.network = copy.deepcopy(network)
+        self.initial = self._state()
+        self.rewound = self.initial
+        self.mask: Mask = masks.full(masks.prunable(self.network))
+        self.order = stream(seed, "order")
+        self.draws = stream(seed, "mask")
+        self.used = 0
+        self.rows: list[dict[str, Any]] = []
+        self.phases: list[dict[str, Any]] = []
+
+    def run(self) -> Ticket:
+        """The whole algorithm; the ticket's weights are those of the last epoch."""
+        recipe, rounds = self.recipe, self.recipe.rounds.number
+        finding = self.budget.epochs - round(self.budget.tune * self.budget.epochs)
+        pressing = isinstance(recipe.penalty, GrowingPenalty)
+        free_phases = rounds if rounds and recipe.rounds.free == "each" else 1
+        free = self._shares(finding // 2 if pressing else finding, free_phases)
+        if not rounds:
+            self._free(0, free[0])
+        for number, target in enumerate(recipe.rounds.targets(self.sparsity), start=1):
+            if number <= free_phases:
+                self._free(number, free[number - 1])
+            chosen = recipe.mask.draw(masks.prunable(self.network), target, self.mask, self.draws)
+            if pressing:
+                left = finding - self.used - sum(free[number:])
+                self._press(number, left // (rounds - number + 1), chosen)
+            self.mask = chosen
+            self._prune_and_rewind()
+        rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
+        self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
+        weights, mask = self._state(), {name: kept.clone() for name, kept in self.mask.items()}
+        return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity)
+
+    def _shares(self, epochs: int, parts: int) -> list[int]:
+        """The most epochs of each free phase."""
+        most = self.recipe.stop.most
+        if most is None:
+            return [epochs * (part + 1) // parts - epochs * part // parts for part in range(parts)]
+        if most * parts > self.budget.epochs:
+            raise UserError(f"{parts} times {most} epochs of free training exceed the budget of {self.budget.epochs}")
+        return [most] * parts
+
+    def _free(self, number: int, epochs: int) -> None:
+        stop = self.recipe.stop if isinstance(self.recipe.stop, EarlyStopping) else None
+        keep = self.recipe.rewind.step if number == 1 else 0
+        mask = self.mask if number > 1 else None
+        state = self._train(Phase("free", number, epochs, self.budget.lr, mask=mask, stop=stop), keep)
+        if keep:
+            if state is None:
+                raise UserError(f"rewinding to step {keep} needs that many steps of free training: raise epochs")
+            self.rewound = state
+
+    def _press(self, number: int, epochs: int, chosen: Mask) -> None:
+        penalty = self.recipe.penalty
+        if epochs < 1 or not isinstance(penalty, GrowingPenalty):
+            return
+        steps = epochs * steps_per_epoch(len(self.data.train[1]), self.budget.batch)
+        goes = {name: self.mask[name] & ~kept for name, kept in chosen.items()}
+        phase = Phase("press", number, epochs, self.budget.lr, mask=self.mask, goes=goes, penalty=penalty.scaled(steps))
+        self._train(phase)
+
+    def _prune_and_rewind(self) -> None:
+        state = self._state()
+        if self.recipe.rewind.to in ("initial", "step"):
+            state, self.order = self.rewound, stream(self.seed, "order")
+        self.network.load_state_dict(masks.apply(self.mask, state))
+
+    def _train(self, phase: Phase, keep: int = 0) -> dict[str, Tensor] | None:
+        phase = dataclasses.replace(
+            phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay
+        )
+
+        def tick() -> None:
+            self.used += 1
+            if self.progress:
+                self.progress(self.used, self.budget.epochs, f"{phase.name}, round {phase.round}")
+
+        outcome = train(self.network, self.data, phase, self.order, tick=tick, snapshot=keep)
+        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}): lower lr")
+        self.rows += outcome.rows
+        self.phases.append(
+            {
+                "phase": phase.name,
+                "round": phase.round,
+                "epochs": len(outcome.rows),
+                "best_epoch": outcome.best_epoch,
+                "weight_decay": phase.decay,
+                "penalty": dataclasses.asdict(phase.penalty) if phase.penalty else None,
+                "sparsity": masks.sparsity_of(self.mask),
+            }
+        )
+        return outcome.snapshot
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+
+def find(
+    recipe: Recipe | str,
+    network: nn.Module,
+    data: Dataset,
+    sparsity: float,
+    *,
+    seed: int,
+    budget: Budget | None = None,
+    progress: Progress | None = None,
+) -> Ticket:
+    """Find a ticket of ``sparsity`` with a recipe (or the name of one) and fine-tune it; ``network`` is left as it is.
+
+    The network's present values are the ticket's initial values. ``seed`` decides the order of the data and random
+    masks. Only ``data.train`` and ``data.validation`` are read.
+    """
+    chosen = zoo.row(recipe).recipe if isinstance(recipe, str) else recipe
+    masks.exact_sparsity(sparsity)
+    return Search(chosen, network, data, sparsity, seed, budget or Budget(), progress).run()
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch runs on ``number`` threads meanwhile: with another number, sums end in other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def execute(
+    spec: RunSpec, *, data_dir: Path | None = None, progress: Progress | None = None, device: str = "cpu"
+) -> tuple[Ticket, dict[str, Any]]:
+    """Do one run and return the ticket and its record, which is JSON-able.
+
+    Two runs of one spec on one machine have the same record except for what stands under its key ``timing``.
+    """
+    recipe = zoo.recipe(spec)
+    began = time.perf_counter()
+    with _threads(spec.threads):
+        stored = load(spec.data, data_dir)
+        network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
+        data = stored.to(device)
+        budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum)
+        search = Search(recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress)
+        ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
+        trained = time.perf_counter()
+        test_loss, test_accuracy = evaluate(search.network, data.test)
+    pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)
+    record = {
+        "schema": 1,
+        "spec": dataclasses.asdict(spec),
+        "spec_digest": spec.digest(),
+        "unilth": __version__,
+        "recipe": dataclasses.asdict(recipe),
+        "data_digest": stored.digest(),
+        "ticket_digest": ticket.digest(),
+        "mask_digest": masks.digest(ticket.mask),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "sparsity": {
+            "nominal": spec.sparsity,
+            "counted": pruned / size,
+            "pruned": pruned,
+            "weights": size,
+            "layers": masks.layer_sparsity(ticket.mask),
+        },
+        "stopping_epoch": next((p["epochs"] for p in search.phases if p["best_epoch"] is not None), None),
+        "best_epoch": next((p["best_epoch"] for p in search.phases if p["best_epoch"] is not None), None),
+        "phases": search.phases,
+        "epochs": search.rows,
+        "test": {"loss": test_loss, "accuracy": test_accuracy, "examples": len(data.test[1])},
+        "timing": {
+            "seconds": time.perf_counter() - began,
+            "training_seconds": trained - began,
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        },
+    }
+    return ticket, record

@@ -1,0 +1,33 @@
+"""Initialisation of every parameter and buffer from one explicit generator."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from unilth.errors import UserError
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Kaiming normal (fan-in, gain sqrt 2) for Linear and Conv weights, biases 0, batch norm 1 and 0; in place.
+
+    The initialisation that RST starts from (Bai et al. 2022), used for every recipe. UserError for a layer with
+    parameters or buffers that it does not know, which would otherwise stay uninitialised.
+    """
+    for name, module in network.named_modules():
+        own = {*module._parameters, *module._buffers}
+        if isinstance(module, (nn.Linear, _ConvNd)) and not getattr(module, "transposed", False):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, _BatchNorm):
+            module.reset_parameters()  # ones, zeros and fresh statistics: draws nothing
+        elif own:
+            kind = type(module).__name__
+            raise UserError(f"the layer {name!r} ({kind}) has {', '.join(sorted(own))} that nothing here initialises")

@@ -1,0 +1,115 @@
+"""A recipe: the five choices in which published ticket methods differ. Data, not code; `find.py` runs any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unilth.errors import UserError
+from unilth.sims.masks import Mask, Scope, keep_largest
+from unilth.sims.penalties import L2, GrowingPenalty
+from unilth.sims.scores import SCORES
+from unilth.sims.spec import closest
+from unilth.sims.stopping import EarlyStopping, Epochs
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which weights are kept: those with the largest score, compared over all layers or within each."""
+
+    score: str = "magnitude"
+    scope: Scope = "global"
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise UserError(f"MaskRule: there is no score {self.score!r}{closest(self.score, SCORES)}")
+        if self.scope not in ("global", "layer"):
+            raise UserError(f"scope must be 'global' or 'layer', not {self.scope!r}")
+
+    def draw(self, weights: Mapping[str, Tensor], sparsity: float, within: Mask, generator: torch.Generator) -> Mask:
+        """A mask inside ``within`` that prunes ``sparsity`` of all weights."""
+        return keep_largest(SCORES[self.score](weights, generator), sparsity, scope=self.scope, within=within)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often the network is pruned: not at all (0), in one shot (1), or in several rounds.
+
+    The geometric schedule keeps the same share of the survivors in every round: after round r of n the sparsity is
+    1 - (1 - s)^(r/n). ``free`` says whether free training comes before every round or before the first one only.
+    """
+
+    number: int = 1
+    schedule: Literal["geometric"] | tuple[float, ...] = "geometric"
+    free: Literal["each", "first"] = "first"
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            raise UserError(f"Rounds: number must not be negative, not {self.number}")
+        if self.schedule != "geometric":
+            steps = self.schedule
+            if len(steps) != self.number or any(not 0 < share <= 1 for share in steps) or list(steps) != sorted(steps):
+                raise UserError(
+                    f"Rounds: a schedule of {self.number} rounds is 'geometric' or that many growing shares "
+                    f"of the sparsity, the last of them 1, not {steps!r}"
+                )
+            if steps and steps[-1] != 1:
+                raise UserError(f"Rounds: the last share of a schedule must be 1, not {steps[-1]}")
+        if self.free not in ("each", "first"):
+            raise UserError(f"Rounds: free must be 'each' or 'first', not {self.free!r}")
+
+    def targets(self, sparsity: float) -> tuple[float, ...]:
+        """The sparsity after each round; the last is the one asked, exactly."""
+        if self.number == 0:
+            return ()
+        if self.schedule == "geometric":
+            early = [1 - (1 - sparsity) ** (r / self.number) for r in range(1, self.number)]
+        else:
+            early = [share * sparsity for share in self.schedule[:-1]]
+        return (*early, sparsity)
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """What happens to the kept weights after a prune, before they are trained again.
+
+    ``initial``: back to their initial values (Frankle and Carbin 2019). ``step``: back to their values after optimizer
+    step ``step`` of the first free training (Frankle et al. 2020). ``rate``: they stay, the learning rate starts again
+    (Renda et al. 2020; also RST's own fine-tuning). ``none``: they stay and are fine-tuned at a tenth of the rate.
+    Rewinding to ``initial`` or ``step`` also starts the order of the data again.
+    """
+
+    to: Literal["initial", "step", "rate", "none"] = "rate"
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.to not in ("initial", "step", "rate", "none"):
+            raise UserError(f"rewind must be 'initial', 'step', 'rate' or 'none', not {self.to!r}")
+        if (self.to == "step") != (self.step > 0):
+            raise UserError(f"Rewind: step is for to='step' and at least 1 there, not {self.step} for to={self.to!r}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Free training until ``stop``; then in rounds choose by ``mask``, press with ``penalty``, prune, ``rewind``.
+
+    A `GrowingPenalty` presses on the weights that go, between the choice and the prune; `L2` presses on all weights
+    all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it.
+    """
+
+    stop: Epochs | EarlyStopping
+    mask: MaskRule
+    penalty: GrowingPenalty | L2 | None
+    rounds: Rounds
+    rewind: Rewind
+    decay: L2 | None = None
+
+    @property
+    def weight_decay(self) -> float:
+        """The strength of plain weight decay on everything: of an `L2` penalty and of ``decay``."""
+        pressing = self.penalty.strength if isinstance(self.penalty, L2) else 0.0
+        return pressing + (self.decay.strength if self.decay else 0.0)

@@ -1,0 +1,74 @@
+"""One run into one folder: ticket.safetensors, ticket.json and record.json, never over another ticket."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims import networks, tickets, zoo
+from unilth.sims.data import DATA
+from unilth.sims.find import Progress, execute
+from unilth.sims.spec import RunSpec, closest
+
+RECORD = "record.json"
+
+
+def record_bytes(record: dict[str, Any]) -> bytes:
+    """A record as it is written: sorted keys, so equal records are equal bytes."""
+    return json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def find_into(
+    spec: RunSpec, folder: Path, data_dir: Path | None = None, progress: Progress | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Do the run of ``spec`` unless ``folder`` already holds it; the record, and whether it was done now.
+
+    UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or cannot
+    be written.
+    """
+    zoo.recipe(spec)
+    for key, known in (("network", networks.NETWORKS), ("data", DATA)):
+        if getattr(spec, key) not in known:
+            raise UserError(f"there is no {key} {getattr(spec, key)!r}{closest(getattr(spec, key), known)}")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file: give a folder")
+    if any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
+        found = _finished(spec, folder)
+        if found is not None:
+            return found, False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        if writable:
+            tickets.write(folder / ".probe", b"")  # also finds read-only file systems
+            (folder / ".probe").unlink()
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be written: {error.strerror}") from None
+    if not writable:
+        raise UserError(f"--out {folder} cannot be written: give a folder of yours")
+    ticket, record = execute(spec, data_dir=data_dir, progress=progress)
+    ticket.save(folder)
+    tickets.write(folder / RECORD, record_bytes(record))  # last, so that a record means a whole ticket
+    return record, True
+
+
+def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
+    """The record of the same spec; None where an interrupted run of it left no record; otherwise UserError."""
+    other = UserError(f"--out {folder} already holds a different ticket: give another folder")
+    try:
+        if not (folder / RECORD).exists():
+            left = RunSpec.from_dict(tickets.read_facts(folder)["spec"]) if (folder / tickets.FACTS).exists() else spec
+            if left != spec:
+                raise other
+            return None
+        record = json.loads((folder / RECORD).read_bytes())
+        same = isinstance(record, dict) and RunSpec.from_dict(record.get("spec")) == spec
+        whole = same and tickets.Ticket.load(folder).digest() == record.get("ticket_digest")
+    except (UserError, ValueError, RecursionError):
+        raise other from None
+    if not whole:
+        raise other
+    return record

@@ -1,0 +1,168 @@
+"""The one training loop: SGD with momentum under a mask, with a penalty on the weights that go.
+
+Masks hold for weights, gradients and optimizer state, so a pruned weight is exactly 0 after every optimizer step. The
+whole training set lies on the device, batches are drawn by an explicit generator, and nothing is read back to the host
+inside an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unilth.sims.data import Dataset
+from unilth.sims.data.dataset import Split
+from unilth.sims.masks import Mask
+from unilth.sims.penalties import GrowingPenalty
+from unilth.sims.stopping import EarlyStopping, Watch
+
+EVALUATION_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training: ``epochs`` at most, under ``mask``, with ``penalty`` on the weights in ``goes``."""
+
+    name: str
+    round: int
+    epochs: int
+    lr: float
+    momentum: float = 0.9
+    batch: int = 64
+    anneal: bool = False  # cosine to 0 over the phase, otherwise a constant rate
+    decay: float = 0.0
+    mask: Mask | None = None
+    goes: Mask | None = None
+    penalty: GrowingPenalty | None = None
+    stop: EarlyStopping | None = None
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch (0 is the first)."""
+        return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs)) if self.anneal else self.lr
+
+
+@dataclass
+class Outcome:
+    """What a phase left behind besides the trained network: one row per epoch, and where it stopped early."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    snapshot: dict[str, Tensor] | None = None
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy on a split; the network is in evaluation mode meanwhile."""
+    inputs, labels = split
+    was_training = network.training
+    network.eval()
+    loss, correct = 0.0, 0
+    for start in range(0, len(labels), EVALUATION_BATCH):
+        logits, part = network(inputs[start : start + EVALUATION_BATCH]), labels[start : start + EVALUATION_BATCH]
+        loss += float(F.cross_entropy(logits, part, reduction="sum"))
+        correct += int((logits.argmax(1) == part).sum())
+    network.train(was_training)
+    return loss / len(labels), correct / len(labels)
+
+
+def steps_per_epoch(examples: int, batch: int) -> int:
+    """Whole batches in an epoch; what is left over comes round in another order. A smaller set is one batch."""
+    return max(1, examples // batch)
+
+
+class Masking:
+    """Keeps an optimizer inside a mask and adds the penalty, through the optimizer's own hooks."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, network: nn.Module, phase: Phase) -> None:
+        named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self.optimizer, self.penalty, self.step, self.value = optimizer, phase.penalty, 0, 0.0
+        self.masked = [(named[n], kept.to(named[n].dtype)) for n, kept in (phase.mask or {}).items() if n in named]
+        self.pressed = [(named[n], goes.to(named[n].dtype)) for n, goes in (phase.goes or {}).items() if n in named]
+        optimizer.register_step_pre_hook(self._before)
+        optimizer.register_step_post_hook(self._after)
+
+    @torch.no_grad()
+    def _before(self, *_: object) -> None:
+        if self.penalty is not None:
+            self.value = self.penalty.value(self.step)
+            rows = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
+            if rows and self.value:
+                torch._foreach_addcmul_(*map(list, zip(*rows, strict=True)), value=self.value)
+        rows = [(p.grad, kept) for p, kept in self.masked if p.grad is not None]
+        if rows:
+            torch._foreach_mul_(*map(list, zip(*rows, strict=True)))
+        self.step += 1
+
+    @torch.no_grad()
+    def _after(self, *_: object) -> None:
+        rows = []
+        for parameter, kept in self.masked:
+            state = self.optimizer.state.get(parameter, {})
+            rows += [(t, kept) for t in (parameter, *state.values()) if torch.is_tensor(t) and t.shape == kept.shape]
+        if rows:
+            torch._foreach_mul_(*map(list, zip(*rows, strict=True)))
+
+
+def train(
+    network: nn.Module,
+    data: Dataset,
+    phase: Phase,
+    order: torch.Generator,
+    *,
+    tick: Callable[[], None] | None = None,
+    snapshot: int = 0,
+) -> Outcome:
+    """Train ``network`` in place for one phase and return a row per epoch.
+
+    ``order`` draws the batches; ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new,
+    so its state starts at 0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
+    """
+    outcome = Outcome()
+    if phase.epochs == 0:
+        return outcome
+    inputs, labels = data.train
+    steps = steps_per_epoch(len(labels), phase.batch)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
+    masking = Masking(optimizer, network, phase)
+    watch = Watch(phase.stop) if phase.stop else None
+    network.train()
+    for epoch in range(phase.epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = phase.rate(epoch)
+        total = torch.zeros((), device=inputs.device)
+        batches = torch.randperm(len(labels), generator=order)[: steps * phase.batch].to(inputs.device)
+        for chosen in batches.split(phase.batch):
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(network(inputs[chosen]), labels[chosen])
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+            if snapshot and masking.step == snapshot:
+                outcome.snapshot = {name: value.clone() for name, value in network.state_dict().items()}
+        validation_loss, accuracy = evaluate(network, data.validation)
+        outcome.rows.append(
+            {
+                "phase": phase.name,
+                "round": phase.round,
+                "lr": phase.rate(epoch),
+                "penalty": masking.value,
+                "train_loss": float(total) / steps,
+                "validation_loss": validation_loss,
+                "validation_accuracy": accuracy,
+            }
+        )
+        if tick:
+            tick()
+        if watch and watch.update(validation_loss, network):
+            break
+    if watch:
+        watch.restore(network)
+        outcome.best_epoch = watch.best_epoch
+    return outcome

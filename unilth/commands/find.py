@@ -1,0 +1,113 @@
+"""`unilth find`: train one ticket with a recipe of the zoo and save it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from unilth.sims.spec import RunSpec
+
+DEFAULTS = {entry.name: entry.default for entry in dataclasses.fields(RunSpec)}
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train one ticket and save it. The options from --patience on replace a choice of the recipe."""
+
+    recipe: tyro.conf.Positional[str]
+    """dense, omp, lth, l2, dlth, unilth or unidlth"""
+    out: Path
+    """folder for ticket.safetensors, ticket.json and record.json"""
+    network: str = DEFAULTS["network"]
+    """lenet-300-100 or conv-small"""
+    data: str = DEFAULTS["data"]
+    """digits"""
+    sparsity: float = DEFAULTS["sparsity"]
+    """fraction of the prunable weights to prune, in [0, 1)"""
+    seed: int = DEFAULTS["seed"]
+    """decides initial weights, order of the data and random masks"""
+    epochs: int = DEFAULTS["epochs"]
+    """epochs in all: free training, penalty and fine-tuning"""
+    batch: int = DEFAULTS["batch"]
+    """examples per optimizer step"""
+    lr: float = DEFAULTS["lr"]
+    """learning rate"""
+    momentum: float = DEFAULTS["momentum"]
+    """momentum of SGD"""
+    tune: float = DEFAULTS["tune"]
+    """share of the epochs that fine-tunes the pruned network"""
+    threads: int = DEFAULTS["threads"]
+    """threads for torch; another number ends in other bits"""
+    patience: int | None = None
+    """epochs without a lower validation loss before the early stop"""
+    power: float | None = None
+    """power of the growing penalty: 1, 2 or 3"""
+    ceiling: float | None = None
+    """where the growing penalty ends"""
+    l2: float | None = None
+    """strength of the L2 penalty"""
+    rounds: int | None = None
+    """rounds of pruning"""
+    scope: str | None = None
+    """global (all layers together) or layer"""
+    rewind: str | None = None
+    """initial, rate or none"""
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = field(default=None)
+    """where data sets lie that do not ship with a dependency"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    args = tyro.cli(Args, args=argv, prog="unilth find", description=Args.__doc__)
+    values = dataclasses.asdict(args)
+    out, data_dir = values.pop("out"), values.pop("data_dir")
+    spec = RunSpec(**values)
+    from unilth.sims import store  # after the arguments are known to be good: torch is slow to import
+
+    shown = Console(file=sys.stderr)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+        TimeRemainingColumn(),
+        console=shown,
+        transient=True,
+        disable=not shown.is_terminal,  # in a log it would leave blank lines
+    ) as bar:
+        task = bar.add_task(spec.recipe, total=spec.epochs)
+        record, fresh = store.find_into(
+            spec, out, data_dir, lambda done, total, what: bar.update(task, completed=done, description=what)
+        )
+    console = Console()
+    console.print(_table(record))
+    console.print(f"{'saved in' if fresh else 'was found before and is in'} {out}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _table(record: dict) -> Table:
+    spec, sparsity, test = record["spec"], record["sparsity"], record["test"]
+    table = Table(
+        show_header=False, title=f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"
+    )
+    early = record["stopping_epoch"]
+    rows = {
+        "test accuracy": f"{test['accuracy']:.4f} of {test['examples']} examples",
+        "test loss": f"{test['loss']:.4f} nats",
+        "sparsity": f"{sparsity['counted']:.6f} counted, {sparsity['nominal']:g} nominal",
+        "kept weights": f"{sparsity['weights'] - sparsity['pruned']} of {sparsity['weights']}",
+        **{f"  {name}": f"{share:.4f} pruned" for name, share in sparsity["layers"].items()},
+        "early stop": "-" if early is None else f"after {early} epochs, best was epoch {record['best_epoch']}",
+        "time": f"{record['timing']['seconds']:.1f} s",
+        "ticket digest": record["ticket_digest"][:16],
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
