@@ -45,7 +45,7 @@ def judged(
 
 def shown(what: str, holds: bool, scope: str, detail: str = "") -> Evidence:
     """Evidence of an identity reduced to 0 exactly, in symbols or in rationals."""
-    return Evidence(what, Level.SYMBOLIC, holds, scope, detail)
+    return Evidence(what, Level.SYMBOLIC, bool(holds), scope, detail)
 
 
 def witnessed(instance: T, hypotheses: Hypotheses[T]) -> Witness:

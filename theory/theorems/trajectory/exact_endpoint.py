@@ -86,7 +86,7 @@ def on_instance(r: Race, statement: Statement) -> Verdict:
 
 
 def attained(statement: Statement) -> Evidence:
-    """The rate at which the flattest kept direction contracts: no larger rate holds, and the claimed one is this one."""
+    """The rate at which the flattest kept direction contracts: no larger rate holds."""
     time = sum((duration for _, duration in SLOWEST.pieces), fmpq(0))
     after = squared_norm(transition(SLOWEST.hessian, SLOWEST.kept, SLOWEST.pieces) * SLOWEST.difference)
     rate = -(after / squared_norm(SLOWEST.difference)).log() / (2 * SLOWEST.mu * time)
