@@ -1,6 +1,7 @@
-"""What a report is made of, without saying how it looks: the HTML page and its Markdown twin are drawn from the same blocks.
+"""What a report is made of, without saying how it looks.
 
-All text here is plain. Whoever draws it escapes it; nothing read from a file can become markup.
+The HTML page and its Markdown twin are drawn from the same blocks. All text here is plain: whoever draws it escapes it,
+so nothing read from a file can become markup.
 """
 
 from __future__ import annotations

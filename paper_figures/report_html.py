@@ -26,14 +26,14 @@ CSS = """
 :root {
   color-scheme: light dark;
   --ground: #fbfbfa; --card: #ffffff; --ink: #1d1f21; --soft: #5d6369; --rule: #e2e3e0; --accent: #0063a0;
-  --good: #0b6e4f; --good-ground: #e3f4ec; --bad: #a8321a; --bad-ground: #fbe7e1; --open: #7a5a00; --open-ground: #fbf1d5;
-  --code: #f1f1ee;
+  --good: #0b6e4f; --good-ground: #e3f4ec; --bad: #a8321a; --bad-ground: #fbe7e1;
+  --open: #7a5a00; --open-ground: #fbf1d5; --code: #f1f1ee;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #15171a; --card: #1d2024; --ink: #e6e6e3; --soft: #a2a7ad; --rule: #33373c; --accent: #6db8ee;
-    --good: #79d3b0; --good-ground: #163a2e; --bad: #f2a08d; --bad-ground: #47211a; --open: #e8c766; --open-ground: #3e3312;
-    --code: #26292e;
+    --good: #79d3b0; --good-ground: #163a2e; --bad: #f2a08d; --bad-ground: #47211a;
+    --open: #e8c766; --open-ground: #3e3312; --code: #26292e;
   }
 }
 * { box-sizing: border-box; }
@@ -53,11 +53,13 @@ a { color: var(--accent); text-underline-offset: .15em; }
 .headline span { color: var(--soft); font-size: .86rem; line-height: 1.3; display: block; }
 .headline.good { border-left-color: var(--good); } .headline.bad { border-left-color: var(--bad); }
 .headline.open { border-left-color: var(--open); }
-.scroll { overflow-x: auto; margin: .8rem 0; border: 1px solid var(--rule); border-radius: 6px; background: var(--card); }
+.scroll { overflow-x: auto; margin: .8rem 0; background: var(--card); border: 1px solid var(--rule);
+  border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 caption { caption-side: top; text-align: left; padding: .6rem .8rem .2rem; font-size: .86rem; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem; border-top: 1px solid var(--rule); }
-thead th { border-top: 0; color: var(--soft); font-weight: 600; font-size: .8rem; white-space: nowrap; vertical-align: bottom; }
+thead th { border-top: 0; color: var(--soft); font-weight: 600; font-size: .8rem;
+  white-space: nowrap; vertical-align: bottom; }
 tbody th { font-weight: 400; min-width: 9rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .line { display: block; } .line + .line { color: var(--soft); font-size: .86rem; }
@@ -70,7 +72,8 @@ code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, "Liberation Mono",
 code { overflow-wrap: anywhere; }
 pre { background: var(--code); padding: .7rem .8rem; border-radius: 6px; overflow-x: auto; margin: .6rem 0; }
 details { margin: .6rem 0; } summary { cursor: pointer; color: var(--accent); }
-.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; align-items: start; }
+.gallery { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; overflow: hidden; }
 figure img { display: block; width: 100%; height: auto; background: #fff; padding: .6rem; }
 figcaption { padding: .6rem .8rem; font-size: .86rem; border-top: 1px solid var(--rule); }

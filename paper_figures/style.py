@@ -1,4 +1,4 @@
-"""How figures look: one palette that colour-blind readers can tell apart, one marker per method, fixed fonts and sizes."""
+"""How figures look: a palette that colour-blind readers can tell apart, one marker per method, fixed fonts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def style() -> Iterator[None]:
 
 
 def panels(height: float, rows: int = 1, columns: int = 1, **keywords: object) -> tuple[Figure, list[Axes]]:
-    """A figure one column wide and `height` inches high with its axes in reading order; no pyplot, so no global state."""
+    """A figure one column wide and `height` inches high with its axes in reading order; no pyplot, no global state."""
     figure = Figure(figsize=(COLUMN, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **keywords)
     return figure, list(axes.flat)

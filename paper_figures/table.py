@@ -1,10 +1,10 @@
-"""The table behind a figure: columns of numbers and words, the files they were read from, and how many runs per point."""
+"""The table behind a figure: columns of numbers and words, the files they were read from, runs per point."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ Cell = str | int | float | None
 
 
 def cell_text(value: Cell) -> str:
-    """One cell as text: 12 significant digits, so that the last bit of a platform's exp() does not show; None is empty."""
+    """One cell as text: 12 significant digits, so that the last bit of exp() does not show; None is empty."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -26,14 +26,15 @@ def cell_text(value: Cell) -> str:
 class Table:
     """Rows in long form; everything that a figure draws, and nothing else, is in them.
 
-    ``inputs`` are the files whose digests go into the figure's JSON. ``n`` says per label how many independent runs a
+    ``inputs`` are the files that the rows
+    were read from, each with the SHA-256 of what of it counts. ``n`` says per label how many independent runs a
     point stands for (empty for a figure of closed forms: nothing was sampled). ``missing`` is one sentence about what
     should be there and is not, which the figure must show.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    inputs: tuple[Path, ...] = ()
+    inputs: tuple[tuple[Path, str], ...] = ()
     n: Mapping[str, int] = field(default_factory=dict)
     missing: str = ""
 
@@ -67,8 +68,3 @@ class Table:
         writer.writerow(self.columns)
         writer.writerows([cell_text(value) for value in row] for row in self.rows)
         return buffer.getvalue()
-
-
-def curve(label: Sequence[Cell], x: Iterable[float], y: Iterable[float]) -> list[tuple[Cell, ...]]:
-    """Rows ``(*label, x_i, y_i)`` of one curve."""
-    return [(*label, float(a), float(b)) for a, b in zip(x, y, strict=True)]

@@ -1,0 +1,75 @@
+"""Every figure, as an explicit tuple of rows. Importing this imports neither matplotlib nor the figures' modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unilth.errors import UserError
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure: its name, the module with ``data`` and ``draw``, what it shows and what it is computed from.
+
+    ``sources`` are the modules whose source digests count as inputs. ``reads_results`` says that ``data`` takes the
+    folder of recorded runs; otherwise it takes nothing.
+    """
+
+    name: str
+    module: str
+    title: str
+    caption: str
+    sources: tuple[str, ...]
+    reads_results: bool = False
+
+
+FIGURES = (
+    FigureSpec(
+        "filters",
+        "unilth.paper_figures.filters",
+        "Early stopping is nearly ridge, and by how much it is not",
+        "Residual of gradient flow stopped at time t and of ridge at the matched penalty a = 1/t, as functions of "
+        "eigenvalue times t (T1.4). Their gap is never negative and never above the certified constant A1; with k "
+        "gradient-descent steps it is at most D_k.",
+        ("unilth.theory.filters",),
+    ),
+    FigureSpec(
+        "risk",
+        "unilth.paper_figures.risk",
+        "Neither wins always: two signals, two winners",
+        "Exact estimation risk on the spectrum (1, 2) with σ²/n = 1, for the two signals of T5.3. "
+        "The dotted line is the oracle (Wiener) risk, which no spectral filter beats: early stopping "
+        "attains it in the first case, ridge in the second.",
+        (
+            "unilth.theory.filters",
+            "unilth.theory.models.regression",
+            "unilth.theory.theorems.comparison.two_eigenvalues",
+        ),
+    ),
+    FigureSpec(
+        "mask_guarantee",
+        "unilth.paper_figures.mask_guarantee",
+        "What early stopping does to the mask: from κ to about 0.41 √κ",
+        "Sharp worst-case factor ρ by which the loss after pruning exceeds the best mask's, diagonal Hessian with "
+        "condition number κ (T7.5). Early stopping and ridge are each at their best parameter.",
+        ("unilth.theory.filters",),
+    ),
+    FigureSpec(
+        "accuracy",
+        "unilth.paper_figures.accuracy",
+        "Test accuracy against sparsity on handwritten digits",
+        "Each panel lifts one recipe out of the same plot. Points are means over seeds; bars are 95% t-intervals of "
+        "the mean; the grey band is the dense network's interval.",
+        ("unilth.sims.statistics",),
+        reads_results=True,
+    ),
+)
+
+
+def choose(names: tuple[str, ...]) -> tuple[FigureSpec, ...]:
+    """The figures of these names, in the gallery's order; all of them for no names."""
+    known = {spec.name for spec in FIGURES}
+    for name in names:
+        if name not in known:
+            raise UserError(f"there is no figure {name!r}; the figures are {', '.join(sorted(known))}")
+    return tuple(spec for spec in FIGURES if not names or spec.name in names)

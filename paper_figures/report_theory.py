@@ -1,0 +1,131 @@
+"""The report's sections on the theorems and on the paper's claims, from ledger.json."""
+
+from __future__ import annotations
+
+from unilth.paper_figures.report_document import (
+    BAD,
+    GOOD,
+    OPEN,
+    PLAIN,
+    Block,
+    Commands,
+    Details,
+    Grid,
+    Headline,
+    Paragraph,
+    Section,
+    Text,
+    cell,
+    code,
+)
+from unilth.paper_figures.report_read import Part, mapping, seconds, words
+
+STATUS = {"proved": GOOD, "supported": OPEN, "undecided": OPEN, "failed": BAD}
+NEAR_MISS = {"rejected": GOOD, "accepted": BAD, "none": OPEN}
+
+
+def headlines(ledger: Part) -> list[Headline]:
+    """How many theorems are proved, how many near misses rejected, how the claims stand."""
+    theorems, claims = ledger.rows("theorems"), ledger.rows("claims")
+    if not theorems:
+        return [Headline("not run", "theorems", OPEN)]
+    proved = sum(row.get("status") == "proved" for row in theorems)
+    failed = sum(row.get("status") == "failed" for row in theorems)
+    rejected = sum(row.get("near_miss") == "rejected" for row in theorems)
+    found = [
+        Headline(
+            f"{proved} of {len(theorems)}",
+            "theorems proved",
+            GOOD if proved == len(theorems) else BAD if failed else OPEN,
+        ),
+        Headline(
+            f"{rejected} of {len(theorems)}",
+            "near misses rejected: the checks can fail",
+            GOOD if rejected == len(theorems) else BAD,
+        ),
+    ]
+    if claims:
+        verdicts = [words(row.get("verdict")) for row in claims]
+        counts = {name: verdicts.count(name) for name in dict.fromkeys(verdicts)}
+        found.append(Headline(f"{len(claims)} claims", ", ".join(f"{n} {name}" for name, n in counts.items())))
+    return found
+
+
+def theorems(ledger: Part) -> Section:
+    """The ledger: a table of theorems, a table of certified constants, the command for each line."""
+    rows = ledger.rows("theorems")
+    if not rows:
+        return absent("theorems", "Theorems", ledger, "unilth prove --json ledger.json")
+    table = Grid(
+        ("Theorem", "Status", "Near miss", "Time"),
+        tuple(
+            (
+                cell(
+                    f"{words(row.get('catalogue'))}  {words(row.get('title'))}".strip(),
+                    words(row.get("scope")),
+                    code(words(row.get("id"))),
+                ),
+                cell(toned(row.get("status"), STATUS), words(row.get("level"))),
+                cell(toned(row.get("near_miss"), NEAR_MISS)),
+                cell(seconds(row.get("seconds"))),
+            )
+            for row in rows
+        ),
+        frozenset({3}),
+        "Proved means symbolic, certified by ball arithmetic, or exhaustive; a near miss is the same check on a slightly "
+        "false statement, which it must reject.",
+    )
+    blocks: list[Block] = [table]
+    constants = [
+        (cell(name, code(words(row.get("id")))), *(cell(code(words(end))) for end in bracket))
+        for row in rows
+        for name, bracket in mapping(row.get("constants")).items()
+        if isinstance(bracket, list) and len(bracket) == 2
+    ]
+    if constants:
+        head = ("Constant", "At least", "At most")
+        blocks.append(
+            Details(
+                f"{len(constants)} constants with certified brackets",
+                (Grid(head, tuple(constants), frozenset({1, 2})),),
+            )
+        )
+    lines = tuple(f"unilth prove {words(row.get('id'))}" for row in rows)
+    blocks.append(Details("Run one theorem again", (Commands(lines),)))
+    return Section("theorems", "Theorems", tuple(blocks))
+
+
+def claims(ledger: Part) -> Section:
+    """What the paper says, taken apart: each part's verdict, what settles it, and a concrete witness."""
+    rows = ledger.rows("claims")
+    if not rows:
+        return absent("claims", "Claims of the paper", ledger, "unilth prove --json ledger.json")
+    table = Grid(
+        ("Claim", "Verdict", "Witness", "Settled by"),
+        tuple(
+            (
+                cell(words(row.get("claim"))),
+                cell(toned(row.get("verdict"), {"holds": GOOD, "fails": BAD, "undecided": OPEN})),
+                cell(words(row.get("witness"))),
+                cell(*(code(words(name)) for name in as_list(row.get("theorems")))),
+            )
+            for row in rows
+        ),
+    )
+    return Section("claims", "Claims of the paper", (table,))
+
+
+def absent(anchor: str, title: str, source: Part, command: str) -> Section:
+    """The section of a part that was not run, or whose file cannot be used."""
+    told = f"Not usable: {source.problem}." if source.problem else "Not run."
+    return Section(anchor, title, (Paragraph(told, OPEN), Commands((command,))))
+
+
+def toned(value: object, tones: dict[str, str]) -> Text:
+    """A status with its tone; an unknown one is shown without."""
+    text = words(value, "not given")
+    return Text(text, tones.get(text, PLAIN))
+
+
+def as_list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
