@@ -67,6 +67,7 @@ class Search:
         self.used = 0
         self.rows: list[dict[str, Any]] = []
         self.phases: list[dict[str, Any]] = []
+        self.masks: list[Mask] = []
 
     def run(self) -> Ticket:
         """The whole algorithm; the ticket's weights are those of the last epoch."""
@@ -85,11 +86,12 @@ class Search:
                 left = finding - self.used - sum(free[number:])
                 self._press(number, left // (rounds - number + 1), chosen)
             self.mask = chosen
+            self.masks.append(chosen)
             self._prune_and_rewind()
         rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
         self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
         weights, mask = self._state(), {name: kept.clone() for name, kept in self.mask.items()}
-        return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity)
+        return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity, masks=tuple(self.masks))
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""

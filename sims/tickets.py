@@ -37,6 +37,7 @@ class Ticket:
     """A sparse network: its mask, its weights after training, its weights at initialisation, and where it comes from.
 
     ``weights`` and ``initial`` are whole state dictionaries (buffers included); ``sparsity`` is the nominal one.
+    ``masks`` are those of the rounds, each inside the one before; they are not saved.
     """
 
     mask: Mask
@@ -46,6 +47,7 @@ class Ticket:
     recipe: str = ""
     network: str = ""
     spec: RunSpec | None = None
+    masks: tuple[Mask, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 (hex) of mask, weights and initial weights: names, types, shapes and bits."""

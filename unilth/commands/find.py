@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
     values = dataclasses.asdict(args)
     out, data_dir = values.pop("out"), values.pop("data_dir")
     spec = RunSpec(**values)
-    from unilth.sims import store  # after the arguments are known to be good: torch is slow to import
+    from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 
     shown = Console(file=sys.stderr)
     with Progress(
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
         disable=not shown.is_terminal,  # in a log it would leave blank lines
     ) as bar:
         task = bar.add_task(spec.recipe, total=spec.epochs)
-        record, fresh = store.find_into(
+        record, fresh = find_into(
             spec, out, data_dir, lambda done, total, what: bar.update(task, completed=done, description=what)
         )
     console = Console()

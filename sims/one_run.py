@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,10 @@ from unilth.errors import UserError
 from unilth.sims import networks, tickets, zoo
 from unilth.sims.data import DATA
 from unilth.sims.find import Progress, execute
+from unilth.sims.records import dump, read_json
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
-
-
-def record_bytes(record: dict[str, Any]) -> bytes:
-    """A record as it is written: sorted keys, so equal records are equal bytes."""
-    return json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def find_into(
@@ -51,7 +46,7 @@ def find_into(
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
     ticket, record = execute(spec, data_dir=data_dir, progress=progress)
     ticket.save(folder)
-    tickets.write(folder / RECORD, record_bytes(record))  # last, so that a record means a whole ticket
+    tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
     return record, True
 
 
@@ -64,10 +59,10 @@ def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
             if left != spec:
                 raise other
             return None
-        record = json.loads((folder / RECORD).read_bytes())
+        record = read_json(folder / RECORD)
         same = isinstance(record, dict) and RunSpec.from_dict(record.get("spec")) == spec
         whole = same and tickets.Ticket.load(folder).digest() == record.get("ticket_digest")
-    except (UserError, ValueError, RecursionError):
+    except UserError:
         raise other from None
     if not whole:
         raise other
