@@ -77,6 +77,11 @@ class Problem:
         d = weights - self.minimiser
         return form(d, self.hessian, d) / 2
 
+    def is_constrained_optimum(self, weights: fmpq_mat) -> bool:
+        """Whether `weights` are stationary for L among all weights whose pruned ones are 0."""
+        gradient = (self.hessian + self.hessian.transpose()) * (weights - self.minimiser)
+        return all(gradient[i, 0] == 0 for i in self.kept) and all(weights[i, 0] == 0 for i in self.pruned)
+
     def hard_pruned(self, weights: fmpq_mat) -> fmpq_mat:
         return column([weights[i, 0] if i in self.kept else 0 for i in range(weights.nrows())])
 

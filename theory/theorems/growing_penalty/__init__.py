@@ -5,6 +5,8 @@ from unilth.theory.theorems.growing_penalty import (
     curvature_separation,
     extrusion_identity,
     false_monotonicities,
+    quotient,
+    recoverable_fraction,
     schur_ridge,
     stability_ceiling,
 )
@@ -15,4 +17,6 @@ THEOREMS: tuple[Theorem, ...] = (
     false_monotonicities.THEOREM,
     curvature_separation.THEOREM,
     stability_ceiling.THEOREM,
+    quotient.THEOREM,
+    recoverable_fraction.THEOREM,
 )

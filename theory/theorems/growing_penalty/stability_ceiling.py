@@ -77,7 +77,7 @@ HYPOTHESES = {
 
 
 def stable(s: Step, curvature: fmpq_mat) -> bool:
-    """Whether I - eta M is a contraction: 0 < M < 2/eta. Here 2 is arithmetic (|1 - x| < 1), not the claimed constant."""
+    """Whether I - eta M is a contraction: 0 < M < 2/eta.."""
     return positive_definite(curvature) and positive_definite(identity(curvature.nrows()) * (2 / s.eta) - curvature)
 
 
