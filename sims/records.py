@@ -77,8 +77,9 @@ def _problem(record: Any) -> str | None:
         return "is not a JSON object"
     if record.get("schema") != SCHEMA:
         return f"has schema {str(record.get('schema'))[:20]}, and this version reads {SCHEMA}"
-    if not isinstance(record.get("digest"), str) or not re.fullmatch(r"[0-9a-f]{64}", record["digest"]):
-        return "has no digest"
+    digest = record.get("spec_digest")
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        return "has no spec_digest"
     if not isinstance(record.get("timing"), dict):
         return "has no timing"
     spec = record.get("spec")

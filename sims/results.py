@@ -58,7 +58,7 @@ class Store:
         if not folder.exists():
             return None
         record = read_record(folder / RECORD)
-        if record["digest"] != spec.digest() or record["spec"] != asdict(spec):
+        if record["spec_digest"] != spec.digest() or record["spec"] != asdict(spec):
             raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
         for name, size in record["files"].items():
             path = folder / name
@@ -79,7 +79,7 @@ class Store:
             if save is not None:
                 save(temporary)
             files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-            head = {"schema": SCHEMA, "digest": spec.digest(), "spec": asdict(spec), "files": files}
+            head = {"schema": SCHEMA, "spec_digest": spec.digest(), "spec": asdict(spec), "files": files}
             (temporary / RECORD).write_text(dump({"timing": {}} | dict(record) | head), encoding="utf-8")
             for path in (*temporary.iterdir(), temporary):
                 _sync(path)

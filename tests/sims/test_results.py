@@ -39,7 +39,7 @@ def test_a_run_is_written_and_believed(store: Store) -> None:
     assert folder.name == f"lth-lenet-300-100-digits-s0.9-seed3-{SPEC.digest()[:8]}"
     record = store.finished(SPEC)
     assert record["test_accuracy"] == 0.1 and record["timing"] == {"seconds": 1.5}
-    assert record["digest"] == SPEC.digest() and RunSpec.from_dict(record["spec"]) == SPEC
+    assert record["spec_digest"] == SPEC.digest() and RunSpec.from_dict(record["spec"]) == SPEC
     assert record["files"] == {"ticket.json": 3, "ticket.safetensors": 100}
     assert store.records() == [record]
     assert sorted(path.name for path in store.root.iterdir()) == [folder.name]  # nothing temporary is left
@@ -125,7 +125,7 @@ def test_damage_is_seen_and_the_run_can_be_repeated(store: Store, damage) -> Non
 
 
 def record_with(**changes: object) -> dict:
-    record = {"schema": 1, "digest": "0" * 64, "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
+    record = {"schema": 1, "spec_digest": "0" * 64, "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
     return record | changes
 
 
@@ -138,7 +138,7 @@ def record_with(**changes: object) -> dict:
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a JSON object"),
         (json.dumps(record_with(schema=2)).encode(), "has schema 2, and this version reads 1"),
-        (json.dumps(record_with(digest="../../etc")).encode(), "no digest"),
+        (json.dumps(record_with(spec_digest="../../etc")).encode(), "no spec_digest"),
         (json.dumps(record_with(timing=None)).encode(), "no timing"),
         (json.dumps(record_with(spec=[])).encode(), "no spec"),
         (json.dumps(record_with(spec={"recipe": "lth", "network": 3})).encode(), "no network"),
