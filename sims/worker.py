@@ -1,0 +1,122 @@
+"""A worker process of a sweep: reads one JSON line per job from standard input, answers with one per event.
+
+Started as ``python -m unilth.sims.worker`` by ``unilth.sims.pool``. It imports torch once and then does one run after
+the other. When standard input ends, because the parent closed it or died in whatever way, the process ends at once,
+also in the middle of a run: run folders appear whole or not at all, so nothing is lost but that run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims.records import DamagedRecord
+from unilth.sims.results import Store
+from unilth.sims.spec import RunSpec
+
+Message = dict[str, Any]
+
+
+def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
+    """Answer requests until there are no more.
+
+    The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path"}``, answered
+    by ``ready`` or ``unusable``; then ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and
+    ``{"spec": ...}`` by ``done`` or ``failed``.
+    """
+    stream = iter(requests)
+    setup = next(stream)
+    sys.path[:] = setup["path"]  # whatever the parent can import, its workers can
+    data_dir = Path(setup["data_dir"]) if setup["data_dir"] else None
+    try:
+        run = named(setup["run"])
+        check = named(setup["check"]) if setup["check"] else None
+    except ImportError as error:
+        emit({"event": "unusable", "module": error.name, "reason": _one_line(error)})
+        return
+    store = Store(Path(setup["out"]))
+    emit({"event": "ready"})
+    for request in stream:
+        if "check" in request:
+            try:
+                if check is not None:
+                    check([RunSpec.from_dict(spec) for spec in request["check"]], data_dir=data_dir)
+                emit({"event": "checked"})
+            except (UserError, OSError) as error:
+                emit({"event": "refused", "reason": str(error)})
+        else:
+            emit(_done(run, RunSpec.from_dict(request["spec"]), store, data_dir))
+
+
+def named(target: str) -> Callable[..., Any]:
+    """The callable that ``module:callable`` names; ImportError if there is none."""
+    module, _, name = target.partition(":")
+    found = getattr(importlib.import_module(module), name, None)
+    if not callable(found):
+        raise ImportError(f"{module} has no callable {name!r}", name=module)
+    return found
+
+
+def _done(run: Callable[..., Any], spec: RunSpec, store: Store, data_dir: Path | None) -> Message:
+    began = perf_counter()
+    try:
+        if not _already(store, spec):
+            ticket, record = run(spec, data_dir=data_dir)
+            store.write(spec, record, ticket.save if ticket is not None else None)
+    except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
+        trace = "".join(traceback.format_exception(error))[-20_000:]
+        return {"event": "failed", "reason": _one_line(error), "traceback": trace}
+    return {"event": "done", "seconds": perf_counter() - began}
+
+
+def _already(store: Store, spec: RunSpec) -> bool:
+    """Whether a worker that was killed right after the rename has finished this run."""
+    try:
+        return store.finished(spec) is not None
+    except DamagedRecord:
+        return False
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _until_the_end(lines: Iterable[str], jobs: queue.SimpleQueue[str]) -> None:
+    """Pass lines on; when they end the parent is done or dead, and so is this process."""
+    for line in lines:
+        jobs.put(line)
+    os._exit(0)
+
+
+def _requests(jobs: queue.SimpleQueue[str]) -> Iterator[Message]:
+    while True:
+        yield json.loads(jobs.get())
+
+
+def main() -> None:
+    """The process: answers go to what was standard output, and whatever a run prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(message: Message) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_until_the_end, args=(sys.stdin, jobs), daemon=True).start()
+    serve(_requests(jobs), emit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""`unilth sweep`: run a campaign, a grid of tickets, in worker processes."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from unilth.sims.campaign import Campaign, load
+from unilth.sims.sweep import Progress, Summary, plan, sweep
+
+
+@dataclass(frozen=True)
+class Args:
+    """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was."""
+
+    campaign: tyro.conf.Positional[str]
+    """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """directory for the runs; default out/ and the campaign's name"""
+    workers: int | None = None
+    """processes that train at the same time; default one a core"""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """say what would be run and change nothing"""
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """where data sets lie that do not ship with a dependency"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; exit code 0 if every run is finished, 1 if some failed."""
+    args = tyro.cli(Args, args=argv, prog="unilth sweep", description=Args.__doc__)
+    campaign = load(args.campaign)
+    out = args.out if args.out is not None else Path("out") / campaign.name
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{campaign.name}[/bold]: {campaign.claim}")
+    if args.dry_run:
+        return _say_plan(console, campaign, out)
+    with shown_progress() as show:
+        summary = sweep(campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir)
+    say_summary(console, summary, out)
+    return 0 if summary.ok else 1
+
+
+@contextmanager
+def shown_progress() -> Iterator[_Show]:
+    """A progress bar on standard error; in a log, a line now and then."""
+    console = Console(file=sys.stderr, highlight=False)
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} runs"), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield _Show(bar, console)
+
+
+class _Show:
+    """Called with every `Progress` of a sweep."""
+
+    def __init__(self, bar: Bar, console: Console) -> None:
+        self.bar, self.console = bar, console
+        self.task = bar.add_task("", total=None)
+        self.tenths = -1
+
+    def __call__(self, progress: Progress) -> None:
+        over = progress.skipped + progress.done + progress.failed
+        text = f"{time_left(progress)}  {', '.join(progress.current)}"
+        self.bar.update(self.task, total=progress.total, completed=over, description=text)
+        tenths = 10 * over // progress.total
+        if self.bar.disable and tenths > self.tenths:
+            self.tenths = tenths
+            self.console.print(f"{over}/{progress.total} runs, {time_left(progress)}", soft_wrap=True)
+
+
+def time_left(progress: Progress) -> str:
+    """The estimate in words, saying what it does not know."""
+    if progress.skipped + progress.done + progress.failed == progress.total:
+        return "all finished"
+    if progress.seconds_left is None:
+        return "time left not known before a run is finished"
+    seconds = round(progress.seconds_left)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    text = (
+        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
+    )
+    unknown = f" ({progress.untimed} runs of kinds not timed yet)" if progress.untimed else ""
+    return f"about {text} left{unknown}"
+
+
+def say_summary(console: Console, summary: Summary, out: Path) -> None:
+    """What was done, what failed and why, in lines."""
+    console.print(
+        f"{summary.total} runs: {summary.skipped} were finished before, {summary.done} done now in "
+        f"{summary.seconds:.1f} s ({summary.workers} at a time), {len(summary.failed)} failed; they are in {out}"
+    )
+    for name in summary.repeated:
+        console.print(f"repeated, its record was damaged (kept in {out / 'damaged'}): {name}")
+    for name, reason in summary.failed:
+        console.print(f"failed: {name}: {reason}", markup=False)
+
+
+def _say_plan(console: Console, campaign: Campaign, out: Path) -> int:
+    todo = plan(campaign, out)
+    console.print(
+        f"{len(campaign.specs)} runs: {len(todo.finished)} finished, {len(todo.left)} to do"
+        f"{f', {len(todo.damaged)} of them because their record is damaged' if todo.damaged else ''}; in {out}"
+    )
+    left = Counter(spec.recipe for spec in todo.left)
+    for recipe, count in Counter(spec.recipe for spec in campaign.specs).items():
+        console.print(f"  {recipe}: {left[recipe]} of {count} to do")
+    return 0
