@@ -1,0 +1,71 @@
+"""Early stopping: counts epochs without improvement, fires once, restores the best network whole."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from unilth.errors import UserError
+from unilth.sims.stopping import EarlyStopping, Epochs, Watch
+
+
+def firing(losses, patience) -> tuple[list[int], int | None]:
+    """At which epochs the watch says stop, and which epoch it holds for the best."""
+    watch, network = Watch(EarlyStopping(patience)), nn.Linear(1, 1)
+    fired = [epoch for epoch, loss in enumerate(losses, start=1) if watch.update(loss, network)]
+    return fired, watch.best_epoch
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "expected"),
+    [
+        ([5, 4, 3, 2, 1], 2, ([], 5)),
+        ([5, 4, 4, 4], 2, ([4], 2)),  # an equal loss is no improvement
+        ([5, 4, 6, 3, 6, 6, 1, 1], 2, ([6], 7)),  # an improvement starts the count again; later rises change nothing
+        ([3, math.nan, math.nan, 2], 2, ([3], 4)),
+        ([math.nan, math.nan], 2, ([2], None)),
+        ([math.inf, 1, math.inf], 2, ([], 2)),
+        ([1, 2, 2, 2, 2, 2, 2], 1, ([2], 1)),  # once, however long it goes on
+    ],
+)
+def test_fires_once_when_patience_runs_out(losses, patience, expected):
+    assert firing(losses, patience) == expected
+
+
+def test_restores_weights_and_buffers_of_the_best_epoch():
+    network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    watch, states = Watch(EarlyStopping(3)), []
+    for loss in (3.0, 1.0, 2.0, math.nan):
+        with torch.no_grad():
+            network[0].weight.add_(1)
+            network[1].running_mean.add_(1)
+            network[1].num_batches_tracked.add_(1)
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+        watch.update(loss, network)
+    watch.restore(network)
+    restored = network.state_dict()
+    assert all(torch.equal(restored[name], states[1][name]) for name in restored)
+    assert not torch.equal(restored["0.weight"], states[3]["0.weight"])
+
+
+def test_nothing_is_restored_where_no_epoch_was_any_good():
+    network = nn.Linear(1, 1)
+    before = network.weight.clone()
+    watch = Watch(EarlyStopping(1))
+    watch.update(math.nan, network)
+    watch.restore(network)
+    assert torch.equal(network.weight, before)
+
+
+def test_bad_arguments_are_named():
+    for bad in (lambda: EarlyStopping(0), lambda: EarlyStopping(patience=-1)):
+        with pytest.raises(UserError, match="patience"):
+            bad()
+    with pytest.raises(UserError, match="max_epochs"):
+        EarlyStopping(5, 0)
+    with pytest.raises(UserError, match="number"):
+        Epochs(-1)
+    assert Epochs(3).most == 3 and EarlyStopping(5, 9).most == 9 and Epochs().most is None
