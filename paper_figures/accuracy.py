@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from matplotlib.figure import Figure
 from unilth.errors import UserError
 from unilth.paper_figures.style import AMBER, BLUE, FAINT, GREEN, GREY, INK, ORANGE, PINK, SKY, panels, say
 from unilth.paper_figures.table import Cell, Table
-from unilth.sims.records import dump, read_record
-from unilth.sims.results import RECORD
+from unilth.sims.campaign import Campaign, load
+from unilth.sims.records import dump
+from unilth.sims.results import RECORD, Store
 from unilth.sims.statistics import describe
+from unilth.sims.sweep import plan
 
-COLUMNS = ("recipe", "sparsity", "n", "mean", "half")
+COLUMNS = ("recipe", "sparsity", "n", "expected", "mean", "half")
 DENSE = "dense"
 LOOKS = {  # recipe of the zoo: title, colour, marker
     "unilth": ("UniLTH", BLUE, "o"),
@@ -34,41 +38,52 @@ SHARED = ("network", "data", "epochs", "batch", "lr", "momentum", "tune")  # set
 
 
 def data(results: Path) -> Table:
-    """One row per recipe and sparsity from the records in `results`: n seeds, mean accuracy, half the 95% interval.
+    """One row per recipe and sparsity of the campaign in `results`: n seeds, mean accuracy, half the 95% interval.
 
-    Raises UserError if there are no records or if they cannot be compared (another network, data or budget).
+    Accuracies are shares of the test examples. Raises UserError if no run is finished, if `results` holds several
+    campaigns, or if the campaign's runs cannot be compared (another network, data or budget).
     """
-    paths = sorted(results.glob(f"*/{RECORD}")) if results.is_dir() else []
-    if not paths:
-        raise UserError(
-            f"there are no finished runs in {str(results)!r}; run `unilth sweep digits --out {results}` first"
-        )
+    campaign = kept_campaign(results)
+    todo = plan(campaign, results)
+    if not todo.finished:
+        raise UserError(f"no run of the campaign {campaign.name} is finished in {str(results)!r}; run the sweep again")
+    store = Store(results)
     cells: dict[tuple[str, float], dict[int, float]] = {}
     settings: dict[str, object] = {}
     choices: dict[tuple[str, float], dict[str, object]] = {}
     inputs = []
-    for path in paths:
-        record = read_record(path)
-        spec = record["spec"]
-        key = (spec["recipe"], float(spec["sparsity"]))
-        same(settings, {name: spec.get(name) for name in SHARED}, path)
-        rest = {name: value for name, value in spec.items() if name not in ("recipe", "sparsity", "seed", *SHARED)}
-        same(choices.setdefault(key, {}), rest, path)
-        cells.setdefault(key, {})[spec["seed"]] = accuracy_of(record, path)
+    for spec, record in todo.finished.items():
+        path = store.folder(spec) / RECORD
+        values = asdict(spec)
+        same(settings, {name: values.pop(name) for name in SHARED}, path)
+        recipe, sparsity, seed = (values.pop(name) for name in ("recipe", "sparsity", "seed"))
+        same(choices.setdefault((recipe, sparsity), {}), values, path)
+        cells.setdefault((recipe, sparsity), {})[seed] = accuracy_of(record, path)
         untimed = {name: value for name, value in record.items() if name != "timing"}  # a repeated run has the same
         inputs.append((path, hashlib.sha256(dump(untimed).encode()).hexdigest()))
-    seeds = {seed for values in cells.values() for seed in values}
+    planned = Counter((spec.recipe, spec.sparsity) for spec in campaign.specs)
+    order = {name: place for place, name in enumerate(LOOKS)}
     rows: list[tuple[Cell, ...]] = []
     short = []
-    order = [*LOOKS, *sorted({recipe for recipe, _ in cells} - set(LOOKS))]
-    for recipe, sparsity in sorted(cells, key=lambda key: (order.index(key[0]), key[1])):
-        found = cells[recipe, sparsity]
+    for recipe, sparsity in sorted(planned, key=lambda cell: (order.get(cell[0], len(order)), *cell)):
+        found, expected = cells.get((recipe, sparsity), {}), planned[recipe, sparsity]
         summary = describe([found[seed] for seed in sorted(found)])
-        rows.append((recipe, sparsity, summary.n, summary.mean, summary.half))
-        if len(found) < len(seeds):
-            short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {len(found)} of {len(seeds)} seeds")
-    n = {f"{recipe} at sparsity {sparsity:g}": len(found) for (recipe, sparsity), found in sorted(cells.items())}
-    return Table(COLUMNS, tuple(rows), tuple(inputs), n, shortened(short))
+        rows.append((recipe, sparsity, summary.n, expected, summary.mean, summary.half))
+        if summary.n < expected:
+            short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {summary.n} of {expected} seeds")
+    n = {f"{recipe} at sparsity {sparsity:g}": found for recipe, sparsity, found, *_ in rows if isinstance(found, int)}
+    return Table(COLUMNS, tuple(rows), tuple(sorted(inputs)), n, shortened(short))
+
+
+def kept_campaign(results: Path) -> Campaign:
+    """The one campaign whose runs a sweep keeps in `results`."""
+    kept = sorted((results / "campaigns").glob("*.toml"))
+    if not kept:
+        raise UserError(f"no sweep was run into {str(results)!r}; run `unilth sweep digits --out {results}` first")
+    if len(kept) > 1:
+        names = ", ".join(path.stem for path in kept)
+        raise UserError(f"{str(results)!r} holds the runs of the campaigns {names}; sweep each into its own folder")
+    return load(kept[0])
 
 
 def accuracy_of(record: dict, path: Path) -> float:

@@ -5,41 +5,65 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from scipy.optimize import brentq
 
+from unilth.paper_figures.certified import brackets
 from unilth.paper_figures.style import BLACK, BLUE, GREEN, ORANGE, panels, say
-from unilth.paper_figures.table import Table, curve
+from unilth.paper_figures.table import Table
+from unilth.theory.filters import GRADIENT_FLOW, RIDGE
 
-COLUMNS = ("rule", "kappa", "rho")
+COLUMNS = ("rule", "kappa", "parameter", "rho", "lower", "upper")
 LTH, SNIP = "magnitude at convergence (LTH)", "first-order score (SNIP)"
-STOPPED, RIDGE, OBD = "magnitude after early stopping", "magnitude under ridge", "second-order score (OBD)"
+STOPPED, RIDGED, OBD = "magnitude after early stopping", "magnitude under ridge", "second-order score (OBD)"
+LARGEST, POINTS = 1e4, 81
+CERTIFIED = {"RHO_ES": STOPPED, "RHO_RIDGE": RIDGED}  # at condition number 100, by T7.5
+
+
+def phi(y: float) -> float:
+    """(1 - e^{-y})/sqrt(y): early-stopped gain over the root of the curvature, at y = curvature times time."""
+    return float(GRADIENT_FLOW.gain([y], 1.0)[0]) / float(np.sqrt(y))
+
+
+def balanced_time(kappa: float) -> float:
+    """The stopping time with the best guarantee on the spectrum [1, kappa]: both ends score alike (T7.5)."""
+    top = brentq(lambda y: np.expm1(y) - 2 * y, 1.0, 2.0, xtol=1e-14)  # where phi is largest
+    if kappa == 1:
+        return float(top)
+    return float(brentq(lambda y: phi(y) - phi(kappa * y), top / kappa, top, xtol=1e-14))
+
+
+def spread(score: np.ndarray, curvature: np.ndarray) -> float:
+    """rho = (max g/sqrt(h) / min g/sqrt(h))^2 over the curvatures given, T7.5's sharp factor for the score g |w|."""
+    ratio = score / np.sqrt(curvature)
+    return float((ratio.max() / ratio.min()) ** 2)
 
 
 def data() -> Table:
-    from scipy.optimize import brentq
-
-    kappa = np.logspace(0, 4, 161)
-    phi = lambda y: -np.expm1(-y) / np.sqrt(y)
-
-    def es(k):
-        if k == 1:
-            return 1.0
-        t = brentq(lambda t: phi(t) - phi(t * k), 1e-9, 1.2564312)
-        return (0.638172686338951 / phi(t)) ** 2
-
+    """rho of each rule on the spectrum [1, kappa], with its time or penalty; at kappa = 100 the certified brackets."""
+    peak = brentq(lambda y: np.expm1(y) - 2 * y, 1.0, 2.0, xtol=1e-14)
     rows = []
-    rows += curve((LTH,), kappa, kappa)
-    rows += curve((SNIP,), kappa, kappa)
-    rows += curve((STOPPED,), kappa, [es(k) for k in kappa])
-    rows += curve((RIDGE,), kappa, np.cosh(np.log(kappa) / 4) ** 2)
-    rows += curve((OBD,), kappa, kappa**0)
+    for kappa in np.geomspace(1, LARGEST, POINTS):
+        time, penalty = balanced_time(kappa), float(np.sqrt(kappa))
+        # the extremes of g/sqrt(h) lie at the ends of the spectrum or where its one stationary point is
+        flow, ridge = np.array([1.0, peak / time, kappa]), np.array([1.0, penalty, kappa])
+        for rule, parameter, score, at in (
+            (LTH, None, np.ones(3), ridge),
+            (SNIP, None, ridge, ridge),
+            (STOPPED, time, GRADIENT_FLOW.gain(flow, time), flow),
+            (RIDGED, penalty, RIDGE.gain(ridge, penalty), ridge),
+            (OBD, None, np.sqrt(ridge), ridge),
+        ):
+            rows.append((rule, float(kappa), parameter, spread(score, at), None, None))
+    certified = brackets("T7.5")
+    rows += [(f"certified: {rule}", 100.0, None, None, *certified[name]) for name, rule in CERTIFIED.items()]
     return Table(COLUMNS, tuple(rows))
 
 
 LOOKS = (  # rule, colour, dash, label, where it stands (condition number, factor), alignment
     (LTH, BLACK, "-", "LTH (magnitude at\nconvergence) and SNIP\n(first-order score):  κ", (1.5, 600.0), "left"),
     (SNIP, BLACK, "-", "", (1.0, 1.0), "left"),
-    (STOPPED, BLUE, "-", "early stopping,\nbest time:  ~0.41 √κ", (480.0, 38.0), "left"),
-    (RIDGE, ORANGE, (0, (5, 1.5)), "ridge, best penalty:\ncosh²(¼ ln κ)", (480.0, 1.9), "left"),
+    (STOPPED, BLUE, "-", "early stopping,\nbest time:  ~0.41 √κ", (300.0, 55.0), "left"),
+    (RIDGED, ORANGE, (0, (5, 1.5)), "ridge, best penalty:\ncosh²(¼ ln κ)", (380.0, 1.8), "left"),
     (OBD, GREEN, (0, (1, 1)), "OBD (second-order score):  1", (1.5, 0.6), "left"),
 )
 
@@ -51,6 +75,10 @@ def draw(table: Table) -> Figure:
         rows = table.where(rule=rule)
         axes.plot(rows.numbers("kappa"), rows.numbers("rho"), color=colour, linestyle=dash)
         say(axes, label, at, colour, ha=side, bbox=None)
+        for value in table.where(rule=f"certified: {rule}").numbers("upper"):
+            axes.plot([100], [value], "o", color=colour, markersize=3.5)
+            above = rule == STOPPED
+            say(axes, f"{value:.3f}", (100, value * (1.3 if above else 0.56)), colour, ha="right", bbox=None)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(1, 1e4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-GOOD, BAD, OPEN, PLAIN = "good", "bad", "open", ""  # a tone: it holds, it does not, nobody knows, no judgement
+GOOD, BAD, OPEN, PART, PLAIN = "good", "bad", "open", "part", ""  # holds, does not, not known, in part, no judgement
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ tbody th { font-weight: 400; min-width: 9rem; }
 .tone { display: inline-block; padding: 0 .45rem; border-radius: 4px; white-space: nowrap; }
 .tone.good { color: var(--good); background: var(--good-ground); }
 .tone.bad { color: var(--bad); background: var(--bad-ground); }
+.tone.part { color: var(--soft); background: var(--code); }
 .tone.open { color: var(--open); background: var(--open-ground); }
 p.bad { color: var(--bad); } p.open { color: var(--open); } p.good { color: var(--good); }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, "Liberation Mono", monospace; font-size: .84rem; }

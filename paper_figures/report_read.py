@@ -1,4 +1,4 @@
-"""Reads what a reproduction left in its folder. Files may be absent, damaged or of anybody's making: nothing is trusted."""
+"""Reads what a reproduction left in its folder. Files may be absent, damaged or foreign."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from unilth.paper_figures.report_document import (
     BAD,
     GOOD,
     OPEN,
+    PART,
     PLAIN,
     Block,
     Commands,
@@ -21,6 +22,8 @@ from unilth.paper_figures.report_document import (
 from unilth.paper_figures.report_read import Part, mapping, seconds, words
 
 STATUS = {"proved": GOOD, "supported": OPEN, "undecided": OPEN, "failed": BAD}
+VERDICT = {"holds": GOOD, "holds if": PART, "fails": BAD, "open": OPEN, "undecided": OPEN}
+CLAIMS = "Claims of the paper"
 NEAR_MISS = {"rejected": GOOD, "accepted": BAD, "none": OPEN}
 
 
@@ -72,8 +75,8 @@ def theorems(ledger: Part) -> Section:
             for row in rows
         ),
         frozenset({3}),
-        "Proved means symbolic, certified by ball arithmetic, or exhaustive; a near miss is the same check on a slightly "
-        "false statement, which it must reject.",
+        "Proved means symbolic, certified by ball arithmetic, or exhaustive; a near miss is the same check on a "
+        "slightly false statement, which it must reject.",
     )
     blocks: list[Block] = [table]
     constants = [
@@ -96,23 +99,33 @@ def theorems(ledger: Part) -> Section:
 
 
 def claims(ledger: Part) -> Section:
-    """What the paper says, taken apart: each part's verdict, what settles it, and a concrete witness."""
+    """What the paper says, taken apart: each form's verdict, what settles it, and a witness to paste."""
     rows = ledger.rows("claims")
     if not rows:
-        return absent("claims", "Claims of the paper", ledger, "unilth prove --json ledger.json")
-    table = Grid(
-        ("Claim", "Verdict", "Witness", "Settled by"),
-        tuple(
-            (
-                cell(words(row.get("claim"))),
-                cell(toned(row.get("verdict"), {"holds": GOOD, "fails": BAD, "undecided": OPEN})),
-                cell(words(row.get("witness"))),
-                cell(*(code(words(name)) for name in as_list(row.get("theorems")))),
+        return absent("claims", CLAIMS, ledger, "unilth prove --json ledger.json")
+    blocks: list[Block] = [
+        Paragraph("The paper's sentences, each in the precise forms that theorems about quadratic losses can settle.")
+    ]
+    for sentence in dict.fromkeys(words(row.get("claim")) for row in rows):
+        forms = [row for row in rows if words(row.get("claim")) == sentence]
+        blocks.append(
+            Grid(
+                ("Form", "Verdict", "By"),
+                tuple(
+                    (
+                        cell(words(row.get("form")) or words(row.get("id"))),
+                        cell(toned(row.get("verdict"), VERDICT)),
+                        cell(" ".join(words(name) for name in as_list(row.get("theorems")))),
+                    )
+                    for row in forms
+                ),
+                caption=f"“{sentence}”",
             )
-            for row in rows
-        ),
-    )
-    return Section("claims", "Claims of the paper", (table,))
+        )
+    witnesses = [f"# {words(row.get('id'))}\n{words(row.get('witness'))}" for row in rows if row.get("witness")]
+    if witnesses:
+        blocks.append(Details(f"{len(witnesses)} witnesses", (Commands(tuple(witnesses)),)))
+    return Section("claims", CLAIMS, tuple(blocks))
 
 
 def absent(anchor: str, title: str, source: Part, command: str) -> Section:

@@ -1,0 +1,119 @@
+"""The report's sections on accuracy and on figures, from the runs' records and the figures' folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from unilth.errors import UserError
+from unilth.paper_figures import accuracy
+from unilth.paper_figures.gallery import FIGURES
+from unilth.paper_figures.report_document import (
+    OPEN,
+    Block,
+    Commands,
+    Details,
+    Grid,
+    Headline,
+    Paragraph,
+    Picture,
+    Section,
+    cell,
+    code,
+)
+from unilth.paper_figures.report_read import part, picture, words
+from unilth.paper_figures.table import Table
+from unilth.sims.records import read_record
+
+HEADING = "Accuracy"
+
+
+def table_of(results: Path) -> Table | str:
+    """The accuracy figure's own table, or the sentence that says why there is none."""
+    if not results.is_dir():
+        return "Not run."
+    try:
+        return accuracy.data(results)
+    except UserError as error:
+        return str(error)
+
+
+def headlines(table: Table | str) -> list[Headline]:
+    if isinstance(table, str):
+        return [Headline("not run", "tickets", OPEN)]
+    return [Headline(str(len(table.inputs)), "tickets trained on real data", OPEN if table.missing else "")]
+
+
+def section(table: Table | str, results: Path, campaign: str) -> Section:
+    """Mean accuracy and interval per recipe and sparsity, and the command of each run."""
+    if isinstance(table, str):
+        again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
+        return Section("accuracy", HEADING, (Paragraph(table, OPEN), Commands((again,))))
+    blocks: list[Block] = []
+    if table.missing:
+        blocks.append(Paragraph(f"Incomplete: {table.missing}.", OPEN))
+    blocks.append(grid(table))
+    again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
+    lines = tuple(find_line(read_record(path)["spec"], path.parent.name) for path, _ in table.inputs)
+    blocks.append(Details(f"Run the campaign, or one of its {len(lines)} runs, again", (Commands((again, *lines)),)))
+    return Section("accuracy", HEADING, tuple(blocks))
+
+
+def grid(table: Table) -> Grid:
+    """Recipes down, sparsities across; percent."""
+    recipes = table.distinct("recipe")
+    sparsities = sorted({float(str(value)) for value in table["sparsity"] if value})
+    most = max(table.n.values())
+    rows = []
+    for recipe in recipes:
+        cells = [cell(accuracy.title(str(recipe)), code(str(recipe)))]
+        for sparsity in sparsities:
+            # the dense network has no sparsity: it stands in every column as what the others are compared with
+            found = table.where(recipe=recipe, sparsity=0.0 if recipe == accuracy.DENSE else sparsity)
+            cells.append(cell(*interval(found, most)) if found.rows else cell("-"))
+        rows.append(tuple(cells))
+    return Grid(
+        ("Recipe", *(f"{100 * sparsity:.3g}% pruned" for sparsity in sparsities)),
+        tuple(rows),
+        frozenset(range(1, len(sparsities) + 1)),
+        f"Test accuracy in percent: mean ± half the 95% t-interval of the mean over {most} seeds, unless a cell says "
+        "otherwise. The dense row is the same unpruned network in every column.",
+    )
+
+
+def interval(row: Table, most: int) -> tuple[str, ...]:
+    if not row.numbers("n")[0]:
+        return ("no runs",)
+    mean, half, n = 100 * row.numbers("mean")[0], 100 * row.numbers("half")[0], int(row.numbers("n")[0])
+    value = f"{mean:.1f} ± {half:.1f}" if half == half else f"{mean:.1f}"
+    return (value,) if n == most else (value, f"n = {n}")
+
+
+def find_line(spec: dict, name: str) -> str:
+    """The command that trains one run's ticket again, every setting spelt out."""
+    options = [
+        f"--{key.replace('_', '-')} {shlex.quote(words(value))}"
+        for key, value in sorted(spec.items())
+        if value is not None and key != "recipe"
+    ]
+    return " ".join([f"unilth find {shlex.quote(spec['recipe'])}", *options, "--out", shlex.quote(name)])
+
+
+def figures(folder: Path, where: str) -> Section:
+    """The gallery; a figure that was not drawn is named."""
+    blocks: list[Block] = []
+    lines = []
+    for spec in FIGURES:
+        described = part(folder / f"{spec.name}.json")
+        png = picture(folder / f"{spec.name}.png")
+        if png is None or described.content is None:
+            blocks.append(Paragraph(f"{spec.title}: not drawn.", OPEN))
+            continue
+        missing = words(described.content.get("missing"))
+        caption = words(described.content.get("caption")) + (f" Incomplete: {missing}." if missing else "")
+        links = tuple((kind, f"{where}/{spec.name}.{kind}") for kind in ("pdf", "csv", "json"))
+        blocks.append(Picture(spec.title, caption, png, f"{where}/{spec.name}.png", links))
+        lines.append(words(described.content.get("command")))
+    if lines:
+        blocks.append(Details(f"Draw one again (in the folder {where})", (Commands(tuple(lines)),)))
+    return Section("figures", "Figures", tuple(blocks))
