@@ -1,0 +1,37 @@
+"""The global generators of torch, NumPy and Python: the kit sets them to catch who reads them, and puts them back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def global_state(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python for the block, and put their states back afterwards."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002  the probe must set what a careless variant reads
+        random.seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+
+
+def fingerprint() -> tuple[Any, ...]:
+    """The states of the global generators, comparable with ``==``."""
+    name, keys, position, gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), (name, keys.tobytes(), position, gauss, cached), random.getstate()
+
+
+def moved(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[str]:
+    """The names of the generators whose states differ."""
+    return [name for name, x, y in zip(("torch", "numpy", "random"), before, after, strict=True) if x != y]

@@ -1,0 +1,114 @@
+"""What an invariant is: a statement, why it matters, whom it applies to, its cases, and the check of one case."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from unilth.errors import UserError
+
+Case = dict[str, Any]
+"""One case in plain JSON, so that it can be printed, pasted and replayed exactly."""
+
+STATUSES = ("passed", "violated", "expected", "unexpected-pass", "not-applicable", "blocked", "error")
+BUDGETS = ("quick", "standard", "thorough")
+
+
+class Violation(Exception):
+    """A case in which the target did not do what the invariant states."""
+
+    def __init__(self, *, got: str, expected: str) -> None:
+        super().__init__(f"got {got}; expected {expected}")
+        self.got = got
+        self.expected = expected
+
+
+def fail(*, got: str, expected: str) -> NoReturn:
+    """Raise a :class:`Violation`."""
+    raise Violation(got=got, expected=expected)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to try: ``budget`` names a size, ``seed`` fixes every case that is drawn."""
+
+    budget: str = "standard"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.budget not in BUDGETS:
+            raise UserError(f"budget={self.budget!r} is not known; use one of {', '.join(BUDGETS)}")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed!r} must be a whole number from 0 to 4294967295")
+
+    def pick(self, quick: int, standard: int, thorough: int) -> int:
+        """The number for this budget."""
+        return (quick, standard, thorough)[BUDGETS.index(self.budget)]
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator of its own for each purpose, so that adding an invariant changes no other one's cases."""
+        return random.Random(f"{self.seed}/{purpose}")
+
+
+@dataclass
+class Subject:
+    """The thing under check: what to call, what it claims, and a memory for expensive observations."""
+
+    target: Callable[..., Any]
+    claims: Any
+    plan: Plan
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the target; an exception on an input that the contract allows is a violation, with its text."""
+        try:
+            return self.target(*args, **kwargs)
+        except Exception as error:  # whatever the target raises is its answer
+            fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected="an answer, without an exception")
+
+    def must_reject(self, what: str, *args: Any, **kwargs: Any) -> None:
+        """Call the target with unusable input and require ValueError."""
+        try:
+            answer = self.target(*args, **kwargs)
+        except ValueError:
+            return
+        except Exception as error:  # a TypeError or IndexError deep inside is no clear refusal
+            fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected=f"ValueError on {what}")
+        fail(got=f"accepted it and answered {type(answer).__name__}", expected=f"ValueError on {what}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, at most 200 characters."""
+    lines = str(error).splitlines() or [""]
+    return lines[0][:200]
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """One row of the catalogue.
+
+    Attributes:
+        id: stable name, used by ``--only``, ``--expect-fail`` and pytest ids.
+        kind: the kind of target, as in the declaration.
+        statement: what must hold, in one sentence.
+        why: the published mistake that it would have caught.
+        check: checks one case, raises :class:`Violation`.
+        cases: the cases to try, smallest first.
+        excuse: "" where the claims ask for the invariant, else the reason why it does not apply.
+        needs: invariants without which a check of this one means nothing; it is *blocked* if one of them does not hold.
+        theorem: id of the statement in the theory's catalogue, where there is one.
+        small: a Hypothesis strategy of small cases (for cheap invariants), used to search and to shrink; built lazily.
+    """
+
+    id: str
+    kind: str
+    statement: str
+    why: str
+    check: Callable[[Subject, Case], None]
+    cases: Callable[[Any, Plan], Iterable[Case]]
+    excuse: Callable[[Any], str] = lambda claims: ""
+    needs: tuple[str, ...] = ()
+    theorem: str | None = None
+    small: Callable[[Any], Any] | None = None

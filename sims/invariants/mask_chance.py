@@ -1,0 +1,153 @@
+"""Invariants of mask rules, part 4: where randomness comes from, and what "at random" means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from unilth.sims.invariants.cases import apply_rule, read_scores, same_masks
+from unilth.sims.invariants.globals import fingerprint, global_state, moved
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases
+
+SIGMAS = 7.0
+"""A random rule is accused only beyond seven standard deviations: less than once in 10^11 checks of a correct one."""
+
+
+def check_deterministic(subject: Subject, case: Case) -> None:
+    """Equal generators give equal masks, at every call."""
+    with global_state(1):
+        first = apply_rule(subject, case)
+    with global_state(1):
+        apply_rule(subject, case, seed=int(case["seed"]) + 1)  # a call in between must leave no trace
+    with global_state(1):
+        again = apply_rule(subject, case)
+    same_masks(first, again, got="the same call gives another mask later", expected="the same mask")
+
+
+def check_ignores_global(subject: Subject, case: Case) -> None:
+    """The state of the global generators does not matter."""
+    with global_state(1):
+        first = apply_rule(subject, case)
+    with global_state(2):
+        second = apply_rule(subject, case)
+    same_masks(first, second, got="another global seed gives another mask", expected="randomness from `generator` only")
+
+
+def check_leaves_global(subject: Subject, case: Case) -> None:
+    """The global generators stand where they stood."""
+    with global_state(3):
+        before = fingerprint()
+        apply_rule(subject, case)
+        changed = moved(before, fingerprint())
+    if changed:
+        fail(got=f"the global generator of {' and '.join(changed)} moved", expected="global generators left alone")
+
+
+def check_seeds_differ(subject: Subject, case: Case) -> None:
+    """Different generators give different masks: n choose n/2 possibilities, so a coincidence would be a miracle."""
+    masks = [apply_rule(subject, case, seed=seed) for seed in case["seeds"]]
+    for i, first in enumerate(masks):
+        for second in masks[:i]:
+            if all(torch.equal(first[name], second[name]) for name in first):
+                fail(
+                    got=f"seeds {case['seeds'][0]} to {case['seeds'][-1]} give equal masks", expected="different masks"
+                )
+
+
+def check_random(subject: Subject, case: Case) -> None:
+    """Over many seeds neither large scores nor early positions are kept more often than chance allows."""
+    scores = read_scores(case)
+    (name,) = scores
+    n = scores[name].numel()
+    large = scores[name].reshape(-1).argsort(descending=True)[: n // 2]
+    halves = {"the larger scores": torch.zeros(n, dtype=torch.bool).index_fill(0, large, True)}
+    halves["the first positions"] = torch.arange(n) < n // 2
+    kept = torch.stack([apply_rule(subject, case, seed=seed)[name].reshape(-1) for seed in range(case["draws"])]).sum(0)
+    bound = SIGMAS * math.sqrt(
+        case["draws"] * n / 4
+    )  # the variance of independent fair coins; drawing without return has less
+    for what, half in halves.items():
+        surplus = int(kept[half].sum() - kept[~half].sum())
+        if abs(surplus) > bound * n / (n - 1):
+            fail(
+                got=f"over {case['draws']} seeds {what} are kept {surplus:+d} times more often than the others",
+                expected=f"at most {bound:.0f} either way, were it chance",
+            )
+
+
+def random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """One layer, half of it pruned, many seeds."""
+    yield {"shapes": {"a": [40]}, "draw_seed": plan.random("random").randrange(10**6), "sparsity": 0.5, "draws": 60}
+    yield {"shapes": {"a": [8, 5]}, "draw_seed": 1, "sparsity": 0.5, "draws": plan.pick(60, 200, 2000)}
+
+
+def seed_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Layers with far more masks than seeds."""
+    for shapes in ({"a": [64]}, {"a": [8, 8], "b": [128]}):
+        yield {"shapes": shapes, "draw_seed": 1, "sparsity": 0.5, "seeds": list(range(plan.pick(4, 8, 20)))}
+
+
+def _random(claims: Any) -> str:
+    return "" if claims.keeps == "random" else f'claims keeps={claims.keeps!r}, not "random"'
+
+
+def probe_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Layers large enough that a mask drawn anew differs."""
+    yield {"shapes": {"a": [64]}, "draw_seed": 1, "sparsity": 0.5, "seed": 1}
+    yield {"shapes": {"a": [64]}, "draw_seed": 1, "draw": "few", "sparsity": 0.5, "seed": 1}
+    yield from plain_cases(claims, plan)
+
+
+MASK_CHANCE = (
+    Invariant(
+        id="mask-deterministic",
+        kind=KIND,
+        statement="Equal inputs and equal generators give equal masks, whatever was called before.",
+        why="a mask redrawn on resume (DLTH): 30% of the weights pruned then had never been penalised",
+        check=check_deterministic,
+        cases=probe_cases,
+        needs=FORM,
+    ),
+    Invariant(
+        id="mask-ignores-global-state",
+        kind=KIND,
+        statement="Randomness comes from `generator` only: the state of global generators does not matter.",
+        why="DLTH seeds torch and draws from NumPy, shrinkbench draws from global NumPy: the seed does not decide",
+        check=check_ignores_global,
+        cases=probe_cases,
+        needs=(*FORM, "mask-deterministic"),
+    ),
+    Invariant(
+        id="mask-leaves-global-state",
+        kind=KIND,
+        statement="The global generators of torch, NumPy and Python are left where they stood.",
+        why="seeding globally inside a library makes everybody's data order and dropout repeat from that call on",
+        check=check_leaves_global,
+        cases=probe_cases,
+        needs=FORM,
+    ),
+    Invariant(
+        id="mask-seeds-differ",
+        kind=KIND,
+        statement="Different generators give different random masks.",
+        why="a generator that is seeded inside makes all seeds of a table the same run, with a spread of zero",
+        check=check_seeds_differ,
+        cases=seed_cases,
+        excuse=_random,
+        needs=FORM,
+    ),
+    Invariant(
+        id="mask-random-is-random",
+        kind=KIND,
+        statement="A random rule prefers neither large scores nor early positions.",
+        why="DLTH's README command omits an option, and its 'random' mask is the smallest magnitudes",
+        check=check_random,
+        cases=random_cases,
+        excuse=_random,
+        needs=(*FORM, "mask-seeds-differ"),
+    ),
+)

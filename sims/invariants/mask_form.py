@@ -1,0 +1,214 @@
+"""Invariants of mask rules, part 1: the form of the answer, what happens to the inputs, what must be refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from unilth.sims.invariants.cases import apply_rule, clone, drawn, generator, read_scores, read_within
+from unilth.sims.invariants.globals import global_state
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+
+KIND = "mask-rule"
+FORM = ("mask-names", "mask-shapes", "mask-boolean")
+"""What every other invariant of mask rules builds on."""
+
+
+def check_names(subject: Subject, case: Case) -> None:
+    """One tensor for each name of the scores, no more and no fewer."""
+    masks, scores = apply_rule(subject, case), read_scores(case)
+    if not isinstance(masks, dict):
+        fail(got=f"an answer of type {type(masks).__name__}", expected="a dict of masks by name")
+    if set(masks) != set(scores):
+        fail(got=f"masks named {sorted(map(str, masks))}", expected=f"masks named {sorted(scores)}")
+    for name, mask in masks.items():
+        if not isinstance(mask, torch.Tensor):
+            fail(got=f"{name!r} is of type {type(mask).__name__}", expected="a torch.Tensor for each name")
+
+
+def check_shapes(subject: Subject, case: Case) -> None:
+    """Each mask has the shape of its scores."""
+    masks, scores = apply_rule(subject, case), read_scores(case)
+    for name, value in scores.items():
+        if masks[name].shape != value.shape:
+            fail(
+                got=f"{name!r} has shape {tuple(masks[name].shape)}",
+                expected=f"the shape of its scores, {tuple(value.shape)}",
+            )
+
+
+def check_boolean(subject: Subject, case: Case) -> None:
+    """Each mask is boolean, True = kept."""
+    for name, mask in apply_rule(subject, case).items():
+        if mask.dtype != torch.bool:
+            fail(got=f"{name!r} has dtype {mask.dtype}", expected="torch.bool, True = kept")
+
+
+def with_within(chance: Any, cases: Iterator[Case]) -> Iterator[Case]:
+    """Add masks that already prune half of what the sparsity will prune, in every layer, wherever chance puts them."""
+    for case in cases:
+        within = {}
+        for name, value in read_scores(case).items():
+            n = value.numel()
+            kept = [1] * n
+            for position in chance.sample(range(n), math.floor(case["sparsity"] * n) // 2):
+                kept[position] = 0
+            within[name] = kept
+        yield {**case, "within": within}
+
+
+def plain_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Distinct scores, float32, sparsities that binary floating point holds exactly."""
+    yield from drawn(plan.random("plain"), plan.pick(5, 20, 200))
+
+
+def within_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Plain cases with an earlier mask."""
+    yield from with_within(plan.random("within"), drawn(plan.random("within shapes"), plan.pick(8, 30, 300)))
+
+
+def check_untouched(subject: Subject, case: Case) -> None:
+    """The scores and the earlier mask are the caller's: same keys in the same order, same values afterwards."""
+    scores = read_scores(case)
+    within = read_within(case, scores)
+    before, before_within = clone(scores), None if within is None else clone(within)
+    subject.call(scores, case["sparsity"], within=within, generator=generator(case))
+    for what, now, then in (("scores", scores, before), ("within", within or {}, before_within or {})):
+        if list(now) != list(then):
+            fail(got=f"the keys of {what} became {list(now)}", expected=f"{list(then)}, untouched")
+        for name in then:
+            if now[name].dtype != then[name].dtype or not torch.equal(now[name], then[name]):
+                fail(got=f"{what}[{name!r}] was changed in place", expected=f"{what} as given")
+
+
+def check_own_memory(subject: Subject, case: Case) -> None:
+    """Editing the answer changes neither the earlier mask nor the next answer."""
+    scores = read_scores(case)
+    within = read_within(case, scores)
+    before = None if within is None else clone(within)
+    with global_state(1):
+        first = subject.call(clone(scores), case["sparsity"], within=within, generator=generator(case))
+    kept = clone(first)
+    for mask in first.values():
+        mask.logical_not_()
+    if within is not None and before is not None:
+        for name in within:
+            if not torch.equal(within[name], before[name]):
+                fail(got=f"editing the answer changed within[{name!r}]", expected="an answer with memory of its own")
+    with global_state(1):
+        second = subject.call(clone(scores), case["sparsity"], within=before, generator=generator(case))
+    for name in kept:
+        if not torch.equal(second[name], kept[name]):
+            fail(
+                got=f"editing the answer changed the next answer for {name!r}",
+                expected="an answer with memory of its own",
+            )
+
+
+def check_rejects_nan(subject: Subject, case: Case) -> None:
+    """A score that is not a number has no rank: ValueError."""
+    scores = read_scores(case)
+    name, position = case["nan_at"]
+    scores[name].view(-1)[position] = math.nan
+    subject.must_reject("a NaN score", scores, case["sparsity"], within=None, generator=generator(case))
+
+
+def nan_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """NaN first, in the middle, last; in the only layer and in one of two; at little and at much sparsity."""
+    for sparsity in (0.5, 0.0, 0.9375):
+        yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 0]}
+        yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 3]}
+        yield {"scores": {"a": [1, 2, 3], "b": [4, 5, 6]}, "sparsity": sparsity, "nan_at": ["b", 1]}
+
+
+def check_rejects_sparsity(subject: Subject, case: Case) -> None:
+    """A sparsity that is no fraction in [0, 1): ValueError."""
+    what = f"sparsity {case['sparsity']}, which lies outside [0, 1)"
+    subject.must_reject(what, read_scores(case), float(case["sparsity"]), within=None, generator=generator(case))
+
+
+def bad_sparsity_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """One, above, below, and what is no number at all (spelled out, as JSON has none)."""
+    for sparsity in (1.0, 1.2, 90.0, -0.1, -1e-9, "nan", "inf", "-inf"):
+        yield {"scores": {"a": [1, 2, 3, 4, 5]}, "sparsity": sparsity}
+
+
+def _not_random(claims: Any) -> str:
+    return "a rule that keeps weights at random does not read the scores" if claims.keeps == "random" else ""
+
+
+MASK_FORM = (
+    Invariant(
+        id="mask-names",
+        kind=KIND,
+        statement="There is one mask for each name of the scores, no more and no fewer.",
+        why="a dropped or renamed layer trains dense without a word; Lightning's default prunes biases unasked",
+        check=check_names,
+        cases=plain_cases,
+    ),
+    Invariant(
+        id="mask-shapes",
+        kind=KIND,
+        statement="Each mask has the shape of its scores.",
+        why="a flattened or broadcast mask multiplies without an error and prunes other weights than were ranked",
+        check=check_shapes,
+        cases=plain_cases,
+        needs=FORM[:1],
+    ),
+    Invariant(
+        id="mask-boolean",
+        kind=KIND,
+        statement="Each mask is boolean, True = kept.",
+        why="float masks (torch.nn.utils.prune) take 32 bits a weight, and `~` or indexing means something else",
+        check=check_boolean,
+        cases=plain_cases,
+        needs=FORM[:1],
+    ),
+    Invariant(
+        id="mask-inputs-untouched",
+        kind=KIND,
+        statement="Neither the scores nor the earlier mask are changed.",
+        why="sorting or zeroing in place: later rounds rank what earlier rounds left behind",
+        check=check_untouched,
+        cases=within_cases,
+        needs=FORM,
+    ),
+    Invariant(
+        id="mask-own-memory",
+        kind=KIND,
+        statement="The answer has memory of its own: editing it changes neither the earlier mask nor the next answer.",
+        why="the alias-for-a-copy mistake: a saved mask or initial state that later steps silently rewrite",
+        check=check_own_memory,
+        cases=lambda claims, plan: _own_memory_cases(plan),
+        needs=(*FORM, "mask-inputs-untouched", "mask-deterministic"),
+    ),
+    Invariant(
+        id="mask-rejects-nan",
+        kind=KIND,
+        statement="NaN scores are refused with ValueError.",
+        why="every comparison with NaN is false: thresholding keeps nothing or everything, sorting puts it anywhere",
+        check=check_rejects_nan,
+        cases=nan_cases,
+        excuse=_not_random,
+    ),
+    Invariant(
+        id="mask-rejects-sparsity",
+        kind=KIND,
+        statement="A sparsity outside [0, 1), or no number, is refused with ValueError.",
+        why="90 for 0.90 prunes everything, 1.0 leaves no network, and NaN passes every `<` check",
+        check=check_rejects_sparsity,
+        cases=bad_sparsity_cases,
+    ),
+)
+
+
+def _own_memory_cases(plan: Plan) -> Iterator[Case]:
+    yield from plain_cases(None, plan)
+    yield from within_cases(None, plan)
+    # An earlier mask that already has the sparsity asked for: returning it as it is shares its memory.
+    for count in (4, 8):
+        within = {"a": [1] * (count // 2) + [0] * (count // 2)}
+        yield {"scores": {"a": list(range(count, 0, -1))}, "sparsity": 0.5, "within": within}

@@ -1,0 +1,179 @@
+"""`check`: runs the catalogue on one target, prerequisites first, and reports."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims.invariants.catalogue import catalogue, find_invariant
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.report import Report, Row
+from unilth.sims.invariants.search import smallest, violated
+from unilth.sims.invariants.targets import Loaded, load
+
+HOLDS = ("passed", "not-applicable", "unexpected-pass")
+
+
+class Session:
+    """One target, one plan: runs invariants on demand and remembers their rows (so prerequisites run once)."""
+
+    def __init__(
+        self,
+        target: object,
+        plan: Plan,
+        expected_failures: Mapping[str, str] | None = None,
+        *,
+        search: bool = True,
+    ) -> None:
+        self.search = search  # False: explicit cases only, no search for smaller ones
+        self.loaded: Loaded = load(target)
+        self.kind = self.loaded.claims.kind
+        self.subject = Subject(self.loaded.call, self.loaded.claims, plan)
+        self.expected = dict(expected_failures or {})
+        for id, reason in self.expected.items():
+            find_invariant(id, self.kind, "expected failure")
+            if not str(reason).strip():
+                raise UserError(f"expected failure {id!r} needs a reason")
+        self.rows: dict[str, Row] = {}
+
+    def row(self, invariant: Invariant) -> Row:
+        """The outcome of one invariant; what it needs is run first."""
+        if invariant.id not in self.rows:
+            self.rows[invariant.id] = self._run(invariant)
+        return self.rows[invariant.id]
+
+    def _run(self, invariant: Invariant) -> Row:
+        excuse = invariant.excuse(self.subject.claims)
+        if excuse:
+            return self._row(invariant, "not-applicable", note=excuse)
+        for id in invariant.needs:
+            if self.row(find_invariant(id, self.kind, "prerequisite")).status not in HOLDS:
+                return self._row(invariant, "blocked", note=f"needs {id}, which does not hold")
+        started = time.perf_counter()
+        tried = 0
+        try:
+            for case in invariant.cases(self.subject.claims, self.subject.plan):
+                tried += 1
+                if violated(invariant, self.subject, case):
+                    small, more = self._smallest(invariant)
+                    return self._violated(invariant, small or case, tried + more, started)
+            small, more = self._smallest(invariant)
+            tried += more
+            if small is not None:
+                return self._violated(invariant, small, tried, started)
+        except Exception as error:  # the kit's own failure must be told from the target's
+            text = f"{type(error).__name__}: {first_line(error)}"
+            return self._row(invariant, "error", tried, started, got=text, expected="the kit to be able to judge")
+        return self._good(invariant, tried, started)
+
+    def _smallest(self, invariant: Invariant) -> tuple[Case | None, int]:
+        return smallest(invariant, self.subject) if self.search else (None, 0)
+
+    def replay(self, invariant: Invariant, case: Case) -> Row:
+        """The outcome of one invariant on one given case; prerequisites are not asked."""
+        started = time.perf_counter()
+        if not isinstance(case, dict):
+            raise UserError(f"case {str(case)[:80]!r} must be a JSON object, as a replay line shows it")
+        try:
+            if violated(invariant, self.subject, case):
+                return self._violated(invariant, case, 1, started)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"the case {json.dumps(case)[:80]} is none of {invariant.id} ({type(error).__name__}: {error})"
+            ) from None
+        return self._good(invariant, 1, started)
+
+    def _good(self, invariant: Invariant, tried: int, started: float) -> Row:
+        reason = self.expected.get(invariant.id)
+        if reason is None:
+            return self._row(invariant, "passed", tried, started)
+        return self._row(
+            invariant, "unexpected-pass", tried, started, note=reason,
+            got="it holds", expected=f"a failure, announced as: {reason}",
+        )  # fmt: skip
+
+    def _violated(self, invariant: Invariant, case: Case, tried: int, started: float) -> Row:
+        try:
+            invariant.check(self.subject, case)
+        except Violation as violation:
+            got, expected = violation.got, violation.expected
+        else:
+            got, expected = "a violation once and none on the same case later", "the same answer to the same case"
+        reason = self.expected.get(invariant.id)
+        return self._row(
+            invariant, "violated" if reason is None else "expected", tried, started,
+            got=got, expected=expected, case=case, replay=self._line(invariant, case), note=reason,
+        )  # fmt: skip
+
+    def _line(self, invariant: Invariant, case: Case) -> str:
+        """What to paste to see the violation again: a shell line, or Python where the target has no address."""
+        seed, text = self.subject.plan.seed, json.dumps(case)
+        if self.loaded.address is None:
+            return f"check({self.loaded.name.rpartition(':')[2]}, only={invariant.id!r}, case={case!r}, seed={seed})"
+        words = ["unilth", "check", self.loaded.address, "--only", invariant.id, "--case", text, "--seed", str(seed)]
+        return shlex.join(words)
+
+    def _row(self, invariant: Invariant, status: str, tried: int = 0, started: float | None = None, **more: Any) -> Row:
+        seconds = 0.0 if started is None else round(time.perf_counter() - started, 4)
+        return Row(
+            invariant.id,
+            invariant.statement,
+            status,
+            tried,
+            seconds,
+            why=invariant.why,
+            theorem=invariant.theorem,
+            **more,
+        )
+
+
+def check(
+    target: object,
+    *,
+    budget: str = "standard",
+    seed: int = 0,
+    only: str | Iterable[str] | None = None,
+    case: Case | str | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Report:
+    """Check a mask rule, a penalty schedule or a ticket finder against the invariants that it claims.
+
+    Args:
+        target: a decorated function, or the text ``package.module:name`` or ``path/to/file.py:name``.
+        budget: "quick", "standard" or "thorough": how many cases, which networks.
+        seed: fixes every case that is drawn.
+        only: report this invariant (or these) only.
+        case: replay one case, a JSON object or its text; needs ``only`` with one id.
+        expected_failures: ``{id: reason}``; such a failure counts as *expected*, and a pass as *unexpected-pass*.
+
+    Returns:
+        Report: ``.ok``, ``.invariants`` (one row each), ``.counts``, ``.to_json()``, ``.to_markdown()``.
+
+    Raises:
+        UserError: (a ValueError) if an argument cannot be used; a violation is never raised, it is in the report.
+    """
+    session = Session(target, Plan(budget, seed), expected_failures)
+    ids = (only,) if isinstance(only, str) else None if only is None else tuple(only)
+    chosen = catalogue(session.kind) if ids is None else tuple(find_invariant(id, session.kind, "only") for id in ids)
+    if case is not None:
+        if len(chosen) != 1 or ids is None:
+            raise UserError("case replays one invariant: name it with only (--only ID)")
+        rows = (session.replay(chosen[0], _parse(case)),)
+    else:
+        rows = tuple(session.row(invariant) for invariant in chosen)
+    return Report(session.loaded.name, session.kind, budget, seed, rows)
+
+
+def _parse(case: Case | str) -> Case:
+    if not isinstance(case, str):
+        return case
+    try:
+        return dict(json.loads(case))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"case {case[:80]!r} is no JSON object ({error}); quote it as the replay line does") from None

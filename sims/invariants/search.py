@@ -1,0 +1,57 @@
+"""Searching small cases with Hypothesis, used as a library: what it finds is already shrunk."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from unilth.sims.invariants.invariant import Case, Invariant, Subject, Violation
+
+PATIENCE_SECONDS = {"quick": 1.0, "standard": 3.0, "thorough": 30.0}
+"""A slow target is searched less: beyond this no further examples are tried for one invariant."""
+
+
+def violated(invariant: Invariant, subject: Subject, case: Case) -> bool:
+    """Whether this case violates the invariant."""
+    try:
+        invariant.check(subject, case)
+    except Violation:
+        return True
+    return False
+
+
+def smallest(invariant: Invariant, subject: Subject) -> tuple[Case | None, int]:
+    """The smallest violating case that a bounded search finds, or None; and how many cases were tried."""
+    if invariant.small is None:
+        return None, 0
+    import hypothesis
+
+    if hypothesis.currently_in_test_context():  # searches do not nest; the explicit cases have to do
+        return None, 0
+    from hypothesis import HealthCheck, Phase
+    from hypothesis.errors import Flaky, NoSuchExample
+
+    tried = 0
+    deadline = time.monotonic() + PATIENCE_SECONDS[subject.plan.budget]
+
+    def condition(case: Any) -> bool:
+        nonlocal tried
+        if time.monotonic() > deadline:
+            return False
+        tried += 1
+        return violated(invariant, subject, case)
+
+    settings = hypothesis.settings(
+        max_examples=subject.plan.pick(40, 150, 2000),
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=tuple(HealthCheck),
+    )
+    chance = random.Random(f"{subject.plan.seed}/search/{invariant.id}")
+    try:
+        case = hypothesis.find(invariant.small(subject.claims), condition, settings=settings, random=chance)
+    except (NoSuchExample, Flaky):  # a target that answers differently each time cannot be shrunk
+        return None, tried
+    return dict(case), tried

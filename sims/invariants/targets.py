@@ -1,0 +1,175 @@
+"""From a target's text, or a Python object, to the thing under check: what can go wrong here is one sentence each."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims.invariants.declarations import Claims, claims_of
+from unilth.sims.invariants.invariant import first_line
+
+DECORATORS = (
+    ("scores", '@mask_rule(scope="global", keeps="largest")'),
+    ("step", "@penalty_schedule(ceiling=1.0, steps=10_000)"),
+    ("network", '@ticket_finder(rewinds=True, keeps="largest")'),
+)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A target that can be checked: its address on a command line (None: it has none), what to call, its claims."""
+
+    name: str
+    address: str | None
+    call: Callable[..., Any]
+    claims: Claims
+
+
+def load(target: object) -> Loaded:
+    """Load ``package.module:name``, ``path/to/file.py:name`` or a decorated object. UserError if it is unusable."""
+    if isinstance(target, Loaded):
+        return target
+    if isinstance(target, os.PathLike):
+        target = os.fspath(target)
+    if not isinstance(target, str):
+        name = _describe(target)
+        return Loaded(name, _address(target), *_declared(target, name))
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise UserError(
+            f"target {target!r} must look like package.module:name, path/to/file.py:name or ticket.safetensors"
+        )
+    module = _load_file(Path(place), target) if place.endswith(".py") else _load_module(place, target)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            offered = [key for key, value in vars(module).items() if claims_of(value) is not None]
+            near = difflib.get_close_matches(name, offered) or offered
+            hint = f"it declares {', '.join(near)}" if near else "it declares nothing that can be checked"
+            raise UserError(f"target {target!r}: {place} has no {name!r}; {hint}")
+        found = getattr(found, part)
+    return Loaded(target, target, *_declared(found, target))
+
+
+def _declared(found: Any, name: str) -> tuple[Callable[..., Any], Claims]:
+    claims = claims_of(found)
+    if claims is None:
+        if not callable(found):
+            raise UserError(f"target {name!r} is a {type(found).__name__}, not a function")
+        raise UserError(
+            f"target {name!r} declares nothing; put {_suggest(found)} above it (from unilth.sims.invariants)"
+        )
+    return found, claims
+
+
+def _suggest(found: Callable[..., Any]) -> str:
+    try:
+        first = next(iter(inspect.signature(found).parameters), "")
+    except (TypeError, ValueError):
+        first = ""
+    for parameter, decorator in DECORATORS:
+        if parameter in first:
+            return decorator
+    return "@mask_rule(...), @penalty_schedule(...) or @ticket_finder(...)"
+
+
+@contextlib.contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    """A folder at the front of the import path, as `python file.py` would have it."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _load_module(name: str, target: str) -> ModuleType:
+    with _importable(os.getcwd()):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if missing and (name == missing or name.startswith(missing + ".")):
+                raise UserError(
+                    f"target {target!r}: there is no module {missing!r} here or among the installed ones"
+                ) from None
+            raise UserError(f"target {target!r}: importing {name} needs {missing!r}, which is not installed") from None
+        except (Exception, SystemExit) as error:
+            raise UserError(_failed(target, name, error)) from None
+
+
+def _load_file(path: Path, target: str) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"target {target!r}: there is no file {str(path)!r}")
+    resolved = path.resolve()
+    # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
+    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    if spec is None or spec.loader is None:
+        raise UserError(f"target {target!r}: {str(path)!r} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with _importable(str(resolved.parent)):
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            raise UserError(_failed(target, str(path), error)) from None
+    return module
+
+
+def _failed(target: str, place: str, error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"target {target!r}: {place} has a syntax error in line {error.lineno}: {error.msg}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"target {target!r}: importing {place} needs {error.name!r}, which is not installed"
+    return f"target {target!r}: importing {place} raised {type(error).__name__}: {first_line(error)}"
+
+
+def _describe(target: object) -> str:
+    return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__name__)}"
+
+
+def _address(target: object) -> str | None:
+    """A text that loads this very object again, or None (a lambda, a local function, a notebook's cell)."""
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    if not module or not name or "<" in name:
+        return None
+    loaded = sys.modules.get(module)
+    spec = getattr(loaded, "__spec__", None)
+    path = getattr(loaded, "__file__", None)
+    if getattr(loaded, name.partition(".")[0], None) is None:
+        return None
+    importable = spec is not None and module != "__main__" and not module.startswith("_unilth_target_")
+    if importable and _finds(module, path):
+        return f"{module}:{name}"
+    return f"{os.path.relpath(path)}:{name}" if path and path.endswith(".py") and os.path.exists(path) else None
+
+
+def _finds(module: str, path: str | None) -> bool:
+    """Whether a fresh interpreter in this folder would import the same file (pytest's importlib mode invents names)."""
+    with _importable(os.getcwd()):
+        try:
+            spec = importlib.util.find_spec(module.partition(".")[0])
+        except (ImportError, ValueError):
+            return False
+    if spec is None:
+        return False
+    if "." in module:
+        return True
+    return path is None or spec.origin is None or os.path.realpath(spec.origin) == os.path.realpath(path)

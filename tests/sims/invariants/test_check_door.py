@@ -1,0 +1,209 @@
+"""The Python door: reports, statuses, replay, expected failures, and what cannot be used."""
+
+import copy
+import json
+import random
+from importlib import resources
+
+import hypothesis
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from unilth.errors import UserError
+from unilth.sims.invariants import check, mask_rule, penalty_schedule, ticket_finder
+from unilth.sims.invariants.catalogue import catalogue
+from unilth.sims.invariants.declarations import claims_of
+from unilth.sims.invariants.ours import global_magnitude, global_random, rst_schedule
+from unilth.sims.invariants.twins_mask import (
+    compares_with_epsilon,
+    keeps_strictly_above,
+    kth_value_of_nothing,
+    prunes_all_ties,
+    ranked,
+    redraws_on_resume,
+    revives,
+)
+from unilth.sims.invariants.twins_schedule import counts_epochs
+
+SCHEMA = json.loads((resources.files("unilth.sims.invariants") / "report.schema.json").read_text())
+
+
+def row(report, id):
+    return next(row for row in report.invariants if row.id == id)
+
+
+@pytest.mark.parametrize("target", [global_magnitude, keeps_strictly_above, counts_epochs, rst_schedule])
+def test_json_follows_the_schema_and_counts_add_up(target):
+    report = check(target, budget="quick")
+    data = json.loads(report.to_json())
+    jsonschema.validate(data, SCHEMA)
+    assert sum(data["counts"].values()) == len(data["invariants"]) == len(catalogue(report.kind))
+    assert data["ok"] is report.ok is (target in (global_magnitude, rst_schedule))
+
+
+def test_the_schema_refuses_a_violation_without_a_case():
+    data = check(keeps_strictly_above, budget="quick").to_dict()
+    next(r for r in data["invariants"] if r["status"] == "violated")["case"] = None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, SCHEMA)
+
+
+def test_the_case_shown_is_the_smallest():
+    found = row(check(keeps_strictly_above, only="mask-exact-count-global"), "mask-exact-count-global")
+    assert found.status == "violated" and found.case == {"scores": {"a": [1]}, "sparsity": 0.5}
+    assert found.got == "1 of 1 pruned in all layers together"
+    ties = row(check(prunes_all_ties, only="mask-ties-count"), "mask-ties-count")
+    assert sum(map(len, ties.case["scores"].values())) == 2
+    alive = row(check(revives, only="mask-within"), "mask-within")
+    assert sum(len(values) for values in alive.case["within"].values()) <= 4
+
+
+def test_a_case_replays_exactly():
+    for target in (keeps_strictly_above, prunes_all_ties, revives, counts_epochs):
+        for found in check(target, budget="quick").violations:
+            again = check(target, only=found.id, case=json.loads(json.dumps(found.case)))
+            assert [(r.status, r.got, r.expected) for r in again.invariants] == [
+                ("violated", found.got, found.expected)
+            ]
+            assert check(target, only=found.id, case=json.dumps(found.case)).violations
+    assert check(global_magnitude, only="mask-order", case={"scores": {"a": [1, 2]}, "sparsity": 0.5}).ok
+
+
+def test_a_blocked_invariant_names_its_prerequisite():
+    report = check(keeps_strictly_above, budget="quick")
+    blocked = row(report, "mask-decimal-count")
+    assert blocked.status == "blocked" and "mask-exact-count-global" in blocked.note and blocked.cases == 0
+
+
+def test_what_is_not_claimed_is_not_judged():
+    @mask_rule(scope="other", keeps="other")
+    def nearly_nothing(scores, sparsity, *, within=None, generator=None):
+        return ranked(scores, min(sparsity, 0.5) if sparsity < 1 else sparsity, within)
+
+    report = check(nearly_nothing, budget="quick")
+    assert report.ok, str(report)
+    assert row(report, "mask-order").status == "not-applicable" and row(report, "mask-order").note
+
+
+def test_an_exception_of_the_target_is_a_violation_with_its_text():
+    found = row(check(kth_value_of_nothing, budget="quick"), "mask-names")
+    assert found.status == "violated" and "raised" in found.got and found.replay
+
+
+def test_the_kits_own_failure_is_an_error_and_not_ok(monkeypatch):
+    from dataclasses import replace
+
+    from unilth.sims.invariants import runner
+
+    def broken(subject, case):
+        raise ZeroDivisionError("in the kit")
+
+    rows = tuple(replace(i, check=broken) if i.id == "mask-order" else i for i in catalogue("mask-rule"))
+    monkeypatch.setattr(runner, "catalogue", lambda kind: rows)
+    report = check(global_magnitude, budget="quick")
+    assert row(report, "mask-order").status == "error" and not report.ok
+
+
+def test_expected_failures():
+    reasons = {"mask-exact-count-global": "one too many, known", "mask-sparsity-zero": "the same"}
+    report = check(keeps_strictly_above, budget="quick", expected_failures=reasons)
+    assert report.ok and report.counts["expected"] == 2 and report.counts["violated"] == 0
+    assert row(report, "mask-sparsity-zero").note == "the same" and row(report, "mask-sparsity-zero").got
+    report = check(global_magnitude, budget="quick", expected_failures=reasons)
+    assert not report.ok and report.counts["unexpected-pass"] == 2
+    jsonschema.validate(report.to_dict(), SCHEMA)
+
+
+def test_an_inconstant_target_gets_a_verdict():
+    report = check(redraws_on_resume, budget="quick")
+    assert row(report, "mask-deterministic").status == "violated" and report.counts["error"] == 0
+
+
+def test_check_is_deterministic_and_leaves_global_generators_alone():
+    def outcome(seed):
+        ids = ("mask-scale", "mask-leaves-global-state", "mask-random-is-random")
+        report = check(compares_with_epsilon, budget="quick", seed=seed, only=ids)
+        return [(r.id, r.status, r.cases, r.case) for r in report.invariants]
+
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    first = outcome(5)
+    assert torch.equal(before[0], torch.get_rng_state()) and random.getstate() == before[2]
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert outcome(5) == first != outcome(6)
+
+
+def test_check_works_inside_a_hypothesis_test():
+    @hypothesis.settings(max_examples=2, deadline=None, database=None)
+    @hypothesis.given(hypothesis.strategies.integers(0, 9))
+    def inner(seed):
+        assert check(global_magnitude, budget="quick", seed=seed, only="mask-exact-count-global").ok
+        assert check(keeps_strictly_above, budget="quick", seed=seed, only="mask-exact-count-global").violations
+
+    inner()
+
+
+def test_decorators_attach_a_frozen_declaration_and_nothing_else():
+    assert global_random({"a": torch.ones(4)}, 0.5, generator=torch.Generator())["a"].sum() == 2
+    assert copy.copy(global_random) is global_random and global_random.__name__ == "global_random"
+    claims = claims_of(global_random)
+    assert (claims.kind, claims.scope, claims.keeps) == ("mask-rule", "global", "random")
+    with pytest.raises(AttributeError):
+        claims.scope = "layer"
+
+
+@pytest.mark.parametrize(
+    ("declare", "words"),
+    [
+        (lambda: mask_rule(scope="net", keeps="largest"), "scope='net'"),
+        (lambda: mask_rule(scope="global", keeps="big"), "keeps='big'"),
+        (lambda: penalty_schedule(ceiling=float("nan"), steps=3), "ceiling=nan"),
+        (lambda: penalty_schedule(ceiling=-1.0, steps=3), "ceiling=-1.0"),
+        (lambda: penalty_schedule(ceiling=1.0, steps=0), "steps=0"),
+        (lambda: penalty_schedule(ceiling=1.0, steps=2.5), "steps=2.5"),
+        (lambda: ticket_finder(keeps="best"), "keeps='best'"),
+        (lambda: ticket_finder(handles={"quantum"}), "handles='quantum'"),
+        (lambda: ticket_finder(stops_early=0), "stops_early=0"),
+        (lambda: mask_rule(scope="global", keeps="largest")(3), "cannot be called"),
+        (lambda: mask_rule(scope="global", keeps="largest")(len), "takes no declaration"),
+    ],
+)
+def test_an_impossible_declaration_is_one_sentence(declare, words):
+    with pytest.raises(UserError, match=words.replace("[", r"\[")):
+        declare()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"budget": "huge"}, "budget='huge'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": True}, "seed=True"),
+        ({"only": "mask-ordr"}, "mask-order"),
+        ({"case": {}}, "only"),
+        ({"only": "mask-order", "case": "{"}, "no JSON object"),
+        ({"only": "mask-order", "case": [1]}, "JSON object"),
+        ({"only": "mask-order", "case": {"shapes": 3}}, "cannot be read"),
+        ({"only": "mask-order", "case": {"scores": {"a": [1]}, "dtype": "int8"}}, "int8"),
+        ({"only": "mask-within", "case": {"scores": {"a": [1, 2]}, "within": {"a": [1]}}}, "within does not fit"),
+        ({"only": "mask-scale", "case": {"scores": {"a": [1, 2]}, "sparsity": 0.5}}, "none of mask-scale"),
+        ({"expected_failures": {"mask-ordr": "x"}}, "mask-order"),
+        ({"expected_failures": {"mask-order": " "}}, "needs a reason"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_one_sentence(arguments, words):
+    with pytest.raises(UserError, match=words):
+        check(global_magnitude, **arguments)
+
+
+def test_only_takes_several():
+    report = check(global_magnitude, only=["mask-order", "mask-names"], budget="quick")
+    assert [r.id for r in report.invariants] == ["mask-order", "mask-names"]
+
+
+def test_text_forms():
+    report = check(keeps_strictly_above, budget="quick", expected_failures={"mask-sparsity-zero": "known"})
+    assert "NOT ok" in str(report) and "unilth check" in str(report)
+    table = report.to_markdown()
+    assert table.count("| mask-") == len(catalogue("mask-rule")) and "expected (known)" in table

@@ -1,0 +1,132 @@
+"""Targets: what names a thing under check, and what is said when it cannot be used."""
+
+import shlex
+import sys
+
+import pytest
+
+from unilth.errors import UserError
+from unilth.sims.invariants import check, mask_rule
+from unilth.sims.invariants.ours import global_magnitude
+from unilth.sims.invariants.targets import load
+from unilth.sims.invariants.twins_mask import ranked
+
+GOOD = """
+from dataclasses import dataclass
+from unilth.sims.invariants import mask_rule, penalty_schedule
+from helper import HALF
+
+@dataclass(frozen=True)
+class Box:
+    value: int
+
+@penalty_schedule(ceiling=1.0, steps=10)
+def ramp(step):
+    return min(step / 10, 1.0) if HALF == 0.5 else 0.0
+
+class Group:
+    @staticmethod
+    @penalty_schedule(ceiling=1.0, steps=10)
+    def inner(step):
+        return min(step / 10, 1.0)
+
+def plain(scores, sparsity):
+    return {}
+
+def press(step):
+    return 0.0
+
+def search(network, data, sparsity, *, seed):
+    return None
+
+def nothing(x):
+    return x
+
+number = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(GOOD)
+    (tmp_path / "helper.py").write_text("HALF = 0.5\n")
+    (tmp_path / "syntax.py").write_text("def f(:\n")
+    (tmp_path / "needs.py").write_text("import surely_not_installed\n")
+    (tmp_path / "breaks.py").write_text("1 / 0\n")
+    (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name in ("mine", "helper") or name.startswith("_unilth_target_")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("text", ["mine.py:ramp", "mine:ramp", "mine.py:Group.inner", "mine:Group.inner"])
+def test_files_and_modules(folder, text):
+    path = list(sys.path)
+    report = check(text, budget="quick")
+    assert report.ok and report.target == text and report.kind == "penalty-schedule"
+    assert sys.path == path
+
+
+def test_a_file_in_another_folder_finds_its_neighbours(folder, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert check(f"{folder / 'mine.py'}:ramp", budget="quick").ok
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mine", "must look like"),
+        (":ramp", "must look like"),
+        ("mine.py:", "must look like"),
+        ("nowhere.py:f", "no file"),
+        ("nowhere:f", "no module 'nowhere'"),
+        ("nowhere.at.all:f", "no module 'nowhere'"),
+        ("mine.py:rampp", "has no 'rampp'; it declares ramp"),
+        ("helper.py:f", "declares nothing that can be checked"),
+        ("mine.py:plain", "@mask_rule"),
+        ("mine.py:press", "@penalty_schedule"),
+        ("mine.py:search", "@ticket_finder"),
+        ("mine.py:nothing", "@mask_rule.*@penalty_schedule.*@ticket_finder"),
+        ("mine.py:number", "is a int, not a function"),
+        ("syntax.py:f", "syntax error in line 1"),
+        ("needs.py:f", "needs 'surely_not_installed'"),
+        ("needs:f", "needs 'surely_not_installed'"),
+        ("breaks.py:f", "ZeroDivisionError"),
+        ("breaks:f", "ZeroDivisionError"),
+        ("exits.py:f", "SystemExit"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_one_sentence(folder, text, words):
+    with pytest.raises(UserError, match=words) as caught:
+        load(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_objects_have_an_address_where_they_can_be_loaded_again():
+    assert load(global_magnitude).address == "unilth.sims.invariants.ours:global_magnitude"
+
+    @mask_rule(scope="layer", keeps="largest")
+    def local(scores, sparsity, *, within=None, generator=None):
+        return ranked(scores, sparsity, within)
+
+    assert load(local).address is None
+    found = check(local, only="mask-exact-count-layer").violations[0]
+    assert found.replay.startswith("check(") and repr(found.case) in found.replay
+
+
+@mask_rule(scope="layer", keeps="largest")
+def module_level(scores, sparsity, *, within=None, generator=None):
+    return ranked(scores, sparsity, within)
+
+
+def test_an_object_of_a_test_file_has_an_address_that_loads():
+    address = load(module_level).address
+    assert address.endswith(":module_level") and load(address).claims == load(module_level).claims
+    line = check(module_level, only="mask-exact-count-layer").violations[0].replay
+    assert shlex.split(line)[:3] == ["unilth", "check", address]
+
+
+def test_an_undecorated_object():
+    with pytest.raises(UserError, match="@mask_rule"):
+        load(ranked)

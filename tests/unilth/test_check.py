@@ -1,0 +1,77 @@
+"""`unilth check`: exit codes, the JSON contract, replay lines pasted into a shell, one sentence for bad input."""
+
+import json
+import subprocess
+import sys
+from importlib import resources
+
+import jsonschema
+import pytest
+
+from unilth.cli import main
+
+TWINS = "unilth.sims.invariants.twins_mask"
+SCHEMA = json.loads((resources.files("unilth.sims.invariants") / "report.schema.json").read_text())
+
+
+def test_a_correct_rule(tmp_path, capsys):
+    out, table = tmp_path / "report.json", tmp_path / "table.md"
+    argv = ["check", "unilth.sims.invariants.ours:layer_magnitude", "--budget", "quick"]
+    assert main([*argv, "--json", str(out), "--markdown", str(table)]) == 0
+    data = json.loads(out.read_text())
+    jsonschema.validate(data, SCHEMA)
+    assert data["ok"] and data["counts"]["passed"] > 20
+    assert "mask-order" in capsys.readouterr().out and "| mask-order |" in table.read_text()
+
+
+def test_a_broken_rule_and_its_replay_line(tmp_path, capsys):
+    out = tmp_path / "report.json"
+    target = f"{TWINS}:keeps_strictly_above"
+    assert main(["check", target, "--budget", "quick", "--json", str(out), "--seed", "7"]) == 1
+    violated = next(row for row in json.loads(out.read_text())["invariants"] if row["status"] == "violated")
+    assert violated["replay"] in capsys.readouterr().out.replace("\n", " ")
+    line = violated["replay"].replace("unilth", f"{sys.executable} -m unilth", 1)
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 1 and violated["got"] in done.stdout, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == [out], "the working directory is the user's"
+
+
+def test_expected_failures():
+    target = f"{TWINS}:keeps_strictly_above"
+    known = ["--expect-fail", "mask-exact-count-global:one: too many", "--expect-fail", "mask-sparsity-zero:the same"]
+    assert main(["check", target, "--budget", "quick", *known]) == 0
+    passes = ["--expect-fail", "mask-names:wrong"]
+    assert main(["check", target, "--budget", "quick", *known, *passes]) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["nowhere:f"], "no module 'nowhere'"),
+        ([f"{TWINS}:ranked"], "declares nothing"),
+        ([f"{TWINS}:flattens", "--only", "mask-shape"], "mask-shapes"),
+        ([f"{TWINS}:flattens", "--case", "{}"], "--only"),
+        ([f"{TWINS}:flattens", "--only", "mask-shapes", "--case", "{"], "no JSON object"),
+        ([f"{TWINS}:flattens", "--expect-fail", "mask-shapes"], "ID:REASON"),
+        ([f"{TWINS}:flattens", "--seed", "-3"], "seed=-3"),
+        ([f"{TWINS}:flattens", "--only", "mask-shapes", "--json", "no/such/folder/r.json"], "no/such/folder"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(argv, words, capsys):
+    assert main(["check", *argv]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_a_misspelt_option_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["check", f"{TWINS}:flattens", "--budgett", "quick"])
+    assert caught.value.code == 2
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "--expect-fail" in text and "ticket.safetensors" in text

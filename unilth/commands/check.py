@@ -1,0 +1,72 @@
+"""`unilth check`: is my mask rule, penalty schedule or ticket finder correct?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from unilth.errors import UserError
+
+
+@dataclass(frozen=True)
+class Args:
+    """Check a mask rule, a penalty schedule, a ticket finder or a saved ticket against the invariants that it claims.
+
+    Exit code 0: all hold; 1: something is violated, or was expected to fail and passes; 2: the target cannot be used.
+    """
+
+    target: Annotated[str, tyro.conf.Positional]
+    """package.module:name, path/to/file.py:name, or a saved ticket (ticket.safetensors)."""
+    only: str | None = None
+    """Report this invariant only."""
+    case: str | None = None
+    """Replay one case, as JSON; needs --only."""
+    seed: int = 0
+    """Fixes every case that is drawn."""
+    budget: Literal["quick", "standard", "thorough"] = "standard"
+    """How many cases, which networks."""
+    expect_fail: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """ID:REASON, an invariant that is known not to hold, and why; may be repeated."""
+    json: Path | None = None
+    """Write the report as JSON to this file."""
+    markdown: Path | None = None
+    """Write the report as a Markdown table to this file."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, check, print; 0 if all holds, else 1."""
+    args = tyro.cli(Args, args=argv, prog="unilth check")
+    # Hypothesis keeps a folder in the working directory, which is the user's, not ours.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "unilth-hypothesis"))
+    from rich.console import Console
+
+    from unilth.sims.invariants import check
+    from unilth.sims.invariants.report import show
+
+    report = check(
+        args.target,
+        budget=args.budget,
+        seed=args.seed,
+        only=args.only,
+        case=args.case,
+        expected_failures=dict(_reason(text) for text in args.expect_fail),
+    )
+    for path, text in ((args.json, report.to_json), (args.markdown, report.to_markdown)):
+        if path is not None:
+            path.write_text(text(), encoding="utf-8")
+    show(report, Console())
+    return 0 if report.ok else 1
+
+
+def _reason(text: str) -> tuple[str, str]:
+    id, colon, reason = text.partition(":")
+    if not colon or not reason.strip():
+        raise UserError(
+            f"--expect-fail {text!r} must be ID:REASON, for example 'mask-ties-count:all ties go, by design'"
+        )
+    return id, reason.strip()
