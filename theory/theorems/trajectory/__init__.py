@@ -1,10 +1,26 @@
 """Section 7 of the catalogue: UniLTH trajectories on quadratics."""
 
 from unilth.theory.evidence import Theorem
-from unilth.theory.theorems.trajectory import adiabatic_tracking, exact_endpoint, mask_guarantee
+from unilth.theory.theorems.trajectory import (
+    adiabatic_tracking,
+    both_directions,
+    coupling_sign,
+    erased_regularisation,
+    exact_endpoint,
+    mask_guarantee,
+    scalar_ramp,
+    singular_memory,
+    uncoupled_identity,
+)
 
 THEOREMS: tuple[Theorem, ...] = (
     exact_endpoint.THEOREM,
     adiabatic_tracking.THEOREM,
+    singular_memory.THEOREM,
+    uncoupled_identity.THEOREM,
     mask_guarantee.THEOREM,
+    both_directions.THEOREM,
+    coupling_sign.THEOREM,
+    erased_regularisation.THEOREM,
+    scalar_ramp.THEOREM,
 )
