@@ -7,7 +7,9 @@ from unilth.theory.theorems.trajectory import (
     coupling_sign,
     erased_regularisation,
     exact_endpoint,
+    later_rounds,
     mask_guarantee,
+    peak_loss,
     scalar_ramp,
     singular_memory,
     uncoupled_identity,
@@ -23,4 +25,6 @@ THEOREMS: tuple[Theorem, ...] = (
     coupling_sign.THEOREM,
     erased_regularisation.THEOREM,
     scalar_ramp.THEOREM,
+    peak_loss.THEOREM,
+    later_rounds.THEOREM,
 )
