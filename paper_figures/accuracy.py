@@ -146,6 +146,7 @@ def draw(table: Table) -> Figure:
         axes[0].margins(y=0.14)
         right = max(axes[0].get_xlim())
         say(axes[0], "dense", (right, level), GREY, xytext=(0, 5), textcoords="offset points", ha="right", bbox=None)
+    axes[0].set_ylim(top=min(101.0, axes[0].get_ylim()[1]))  # an interval may pass 100%, accuracy cannot
     for panel in axes[len(recipes) :]:
         panel.set_axis_off()
     ticks = sorted({float(value) for name in recipes for value in table.where(recipe=name).numbers("sparsity")})

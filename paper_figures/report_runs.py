@@ -55,7 +55,12 @@ def section(table: Table | str, results: Path, campaign: str) -> Section:
     blocks.append(grid(table))
     again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
     lines = tuple(find_line(read_record(path)["spec"], path.parent.name) for path, _ in table.inputs)
-    blocks.append(Details(f"Run the campaign, or one of its {len(lines)} runs, again", (Commands((again, *lines)),)))
+    blocks.append(
+        Details(
+            f"Run the campaign, or one of its {len(lines)} runs, again (in the folder of this report)",
+            (Commands((again, *lines)),),
+        )
+    )
     return Section("accuracy", HEADING, tuple(blocks))
 
 

@@ -65,6 +65,7 @@ def theorems(ledger: Part) -> Section:
             (
                 cell(
                     f"{words(row.get('catalogue'))}  {words(row.get('title'))}".strip(),
+                    *(Text(words(reason), BAD) for reason in as_list(row.get("reasons"))),
                     words(row.get("scope")),
                     code(words(row.get("id"))),
                 ),
@@ -114,7 +115,7 @@ def claims(ledger: Part) -> Section:
                 tuple(
                     (
                         cell(words(row.get("form")) or words(row.get("id"))),
-                        cell(toned(row.get("verdict"), VERDICT)),
+                        cell(toned(row.get("verdict"), VERDICT), unconfirmed(row)),
                         cell(" ".join(words(name) for name in as_list(row.get("theorems")))),
                     )
                     for row in forms
@@ -126,6 +127,11 @@ def claims(ledger: Part) -> Section:
     if witnesses:
         blocks.append(Details(f"{len(witnesses)} witnesses", (Commands(tuple(witnesses)),)))
     return Section("claims", CLAIMS, tuple(blocks))
+
+
+def unconfirmed(row: dict) -> Text:
+    """Whether this run confirmed the verdict: every theorem held and the witness was recomputed."""
+    return Text("not confirmed", BAD) if row.get("confirmed") is False else Text("")
 
 
 def absent(anchor: str, title: str, source: Part, command: str) -> Section:

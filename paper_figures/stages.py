@@ -25,13 +25,13 @@ class Outcome:
 class Stage:
     """One step. ``inputs`` gives the digest of everything that its result depends on.
 
-    ``run`` does the work and must itself go on where it was killed; it is told the manifest's entry of the last time.
+    ``run`` does the work and must itself go on where it was killed.
     ``outputs`` are the files to compare before skipping; ``complete`` is a further condition on skipping.
     """
 
     name: str
     inputs: Callable[[], str]
-    run: Callable[[dict[str, Any]], Outcome]
+    run: Callable[[], Outcome]
     outputs: Callable[[], Sequence[Path]] = field(default=tuple)
     complete: Callable[[], bool] = field(default=lambda: True)
 
@@ -56,7 +56,7 @@ def run_stages(out: Path, stages: Sequence[Stage], facts: dict[str, Any], say: S
         manifest.write(out, whole)
         say(stage.name, "started", entries[stage.name])
         began = time.monotonic()
-        outcome = attempt(stage, before)
+        outcome = attempt(stage)
         entries[stage.name] |= {
             "status": "failed" if outcome.problem else "done",
             "what": outcome.what,
@@ -70,10 +70,10 @@ def run_stages(out: Path, stages: Sequence[Stage], facts: dict[str, Any], say: S
     return all(entries[stage.name].get("status") == "done" for stage in stages)
 
 
-def attempt(stage: Stage, before: dict[str, Any]) -> Outcome:
+def attempt(stage: Stage) -> Outcome:
     """Run one stage; an exception becomes its problem."""
     try:
-        return stage.run(before)
+        return stage.run()
     except ModuleNotFoundError:
         raise  # the front door says which extra to install
     except (UserError, OSError) as error:
