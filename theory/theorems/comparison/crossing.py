@@ -28,6 +28,7 @@ Evidence
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import sympy as sp
 
@@ -74,7 +75,8 @@ def _zero(expression: sp.Expr) -> bool:
     return bool(sp.simplify(expression) == 0)
 
 
-def monotonicity() -> list[Evidence]:
+@cache
+def monotonicity() -> tuple[Evidence, ...]:
     """What the order logic uses, for all arguments: each derivative is a positive integral or has a fixed sign."""
     s, t, a, u, x, y = sp.symbols("s t a u x y", positive=True)
     k, eps = sp.Symbol("k", integer=True, positive=True), sp.Symbol("epsilon", positive=True)
@@ -129,10 +131,11 @@ def monotonicity() -> list[Evidence]:
             and bool(sp.diff((1 + x) ** k, x).is_positive),
         )
     )
-    return [Evidence(what, Level.SYMBOLIC, holds, everywhere) for what, holds in facts]
+    return tuple(Evidence(what, Level.SYMBOLIC, holds, everywhere) for what, holds in facts)
 
 
-def distance_to_wiener() -> list[Evidence]:
+@cache
+def distance_to_wiener() -> tuple[Evidence, ...]:
     """The risk is a constant plus a positively weighted square distance to the Wiener filter; both ends are beaten."""
     b, g = sp.Symbol("b", nonnegative=True), sp.Symbol("g", real=True)
     v, s, w, h = sp.symbols("v s w h", positive=True)
@@ -142,7 +145,7 @@ def distance_to_wiener() -> list[Evidence]:
     at_infinity = sp.diff(risk.subs(g, h * s / (1 + h * s)), h).subs(h, 0)  # h = 1/a
     at_zero = sp.diff(risk.subs(g, s / (s + h)), h).subs(h, 0)  # h = a
     positive_b = sp.Symbol("b", positive=True)
-    return [
+    return (
         Evidence(
             "risk = constant + weight (b+v)(g-g*)², the weight positive",
             Level.SYMBOLIC,
@@ -161,7 +164,7 @@ def distance_to_wiener() -> list[Evidence]:
             _zero(at_zero + 2 * w * v / s) and bool(at_zero.is_negative),
             "all v > 0, s, w",
         ),
-    ]
+    )
 
 
 def ridge_wins(problem: RationalProblem, statement: Statement) -> Verdict:

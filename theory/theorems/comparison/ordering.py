@@ -9,6 +9,7 @@ belong to one pair), so only pairs of coordinates matter, and of a pair only the
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations, combinations_with_replacement, product
 
 from unilth.theory.evidence import Evidence, Level
@@ -26,6 +27,7 @@ def no_farther(parameter: int, filter_rank: int, wiener_rank: int) -> bool:
     return min(filter_rank, wiener_rank) <= parameter <= max(filter_rank, wiener_rank)
 
 
+@cache
 def crossing(what: str, *, wiener_nondecreasing: bool, up_to: int = 4) -> Evidence:
     """Every order pattern of d = 2, ..., `up_to` coordinates: one parameter serves all, and differs from some A_i.
 

@@ -54,6 +54,21 @@ class Curve:
         shifted = self.numerator - Rational(level.numerator, level.denominator) * self.denominator
         return nonnegative_on_unit_interval(shifted, strict=strict)
 
+    def _polished(self, x: Fraction, digits: int = 30) -> Fraction:
+        """Newton steps on the numerator of the derivative, rounded; `x` itself where they leave [0, 1]."""
+        slope = self.numerator.diff() * self.denominator - self.numerator * self.denominator.diff()
+        curvature, found = slope.diff(), x
+        for _ in range(4):
+            at = Rational(found.numerator, found.denominator)
+            bend = curvature.eval(at)
+            if bend == 0:
+                return x
+            step = slope.eval(at) / bend
+            found = (found - Fraction(int(step.p), int(step.q))).limit_denominator(10**digits)
+            if not 0 <= found <= 1:
+                return x
+        return found
+
     @cached_property
     def best(self) -> tuple[Fraction, Fraction]:
         """A rational parameter close to the minimiser and the exact risk there: an upper bound on the minimum."""
@@ -67,7 +82,7 @@ class Curve:
         k = int(np.argmin(risk(grid)))
         low, high = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
         x = minimize_scalar(risk, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
-        guesses = {Fraction(0), Fraction(1), Fraction(x).limit_denominator(10**9), Fraction(x).limit_denominator(64)}
+        guesses = {Fraction(0), Fraction(1), self._polished(Fraction(x)), Fraction(x).limit_denominator(64)}
         return min(((guess, self.at(guess)) for guess in guesses), key=lambda found: found[1])
 
 
@@ -75,19 +90,23 @@ class Curve:
 class RationalProblem:
     """Least squares in its eigenbasis: eigenvalues s_i > 0 of X'X/n, b_i = (q_i'β0)² and noise = σ²/n, all rational.
 
-    `weights` are the weights of the coordinates in the risk: 1 for estimation, s_i for in-sample prediction.
+    Equal eigenvalues may be merged: b_i is then the sum over them and `multiplicity` their number. `prediction` weighs
+    the coordinates of the risk by s_i (in-sample prediction) instead of 1 (estimation).
     """
 
     eigenvalues: tuple[Fraction, ...]
     signal: tuple[Fraction, ...]
     noise: Fraction = Fraction(1)
     prediction: bool = False
+    multiplicity: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, eigenvalues: str, signal: str, noise: str = "1", *, prediction: bool = False) -> RationalProblem:
+    def of(
+        cls, eigenvalues: str, signal: str, noise: str = "1", *, prediction: bool = False, multiplicity: str = ""
+    ) -> RationalProblem:
         """From strings of blank-separated rationals."""
-        s = tuple(Fraction(token) for token in eigenvalues.split())
-        return cls(s, tuple(Fraction(token) for token in signal.split()), Fraction(noise), prediction)
+        s, b = (tuple(Fraction(token) for token in text.split()) for text in (eigenvalues, signal))
+        return cls(s, b, Fraction(noise), prediction, tuple(int(token) for token in multiplicity.split()))
 
     def __post_init__(self) -> None:
         if len(self.eigenvalues) != len(self.signal) or not self.eigenvalues:
@@ -98,13 +117,15 @@ class RationalProblem:
             raise ValueError(f"eigenvalues are {self.eigenvalues}; give positive ones in increasing order")
 
     def __str__(self) -> str:
-        s, b = (", ".join(map(str, values)) for values in (self.eigenvalues, self.signal))
-        return f"s=({s}), β²=({b}), σ²/n={self.noise}" + (", prediction risk" if self.prediction else "")
+        s, b, m = (", ".join(map(str, values)) for values in (self.eigenvalues, self.signal, self.multiplicity))
+        ending = (f", multiplicity ({m})" if m else "") + (", prediction risk" if self.prediction else "")
+        return f"s=({s}), β²=({b}), σ²/n={self.noise}{ending}"
 
     @property
     def variance(self) -> tuple[Fraction, ...]:
-        """v_i = σ²/(n s_i)."""
-        return tuple(self.noise / s for s in self.eigenvalues)
+        """v_i = σ²/(n s_i), times the multiplicity."""
+        times = self.multiplicity or (1,) * len(self.eigenvalues)
+        return tuple(m * self.noise / s for s, m in zip(self.eigenvalues, times, strict=True))
 
     @property
     def snr(self) -> tuple[Fraction, ...]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from unilth.theory.balls import decimal
 from unilth.theory.evidence import Evidence, Level, Move, Statement, Theorem, Witness
 from unilth.theory.theorems.comparison.rational_problem import Curve, RationalProblem
 
@@ -41,7 +42,9 @@ def minimum_is(curve: Curve, claimed: str) -> tuple[bool | None, tuple[str, str]
     slack = Fraction(0) if exact else Fraction(1, 10 ** len(claimed.partition(".")[2]))
     lower = upper - Fraction(1, 10**14)
     bracket = (
-        (decimal(lower, up=False), decimal(upper, up=True)) if curve.stays_above(lower, strict=False) else ("", "")
+        (decimal(lower, 16, up=False), decimal(upper, 16, up=True))
+        if curve.stays_above(lower, strict=False)
+        else ("", "")
     )
     if upper < value - slack:
         return False, bracket
@@ -50,14 +53,6 @@ def minimum_is(curve: Curve, claimed: str) -> tuple[bool | None, tuple[str, str]
     if upper <= value + slack and curve.stays_above(value - slack, strict=False):
         return True, bracket
     return None, bracket
-
-
-def decimal(value: Fraction, *, up: bool, digits: int = 16) -> str:
-    """A decimal string at or above (`up`) or at or below the exact value."""
-    scaled = value * 10**digits
-    whole = -((-scaled.numerator) // scaled.denominator) if up else scaled.numerator // scaled.denominator
-    sign, whole = ("-" if whole < 0 else ""), abs(whole)
-    return f"{sign}{whole // 10**digits}.{whole % 10**digits:0{digits}d}"
 
 
 def check(statement: Statement) -> Sequence[Evidence]:
