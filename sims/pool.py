@@ -154,11 +154,11 @@ class _Shift:
         if kind == "refused":
             raise UserError(answer["reason"])
         if kind == "ready":
-            worker.ready, self.early = True, 0
+            worker.ready = True
         elif kind == "checked":
-            self.checking, self.checked = None, True
+            self.checking, self.checked, self.early = None, True, 0
         elif kind == "done":
-            spec, worker.spec = worker.spec, None
+            spec, worker.spec, self.early = worker.spec, None, 0
             yield Event("done", spec, seconds=answer["seconds"])
         else:
             spec, worker.spec = worker.spec, None

@@ -8,13 +8,14 @@ reader; a sweep moves it to ``damaged/`` and repeats the run. Nothing here impor
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
 TEMPORARY = ".tmp-"
-A_DAY = 86_400.0  # seconds after which a temporary folder of another machine counts as dead
+A_DAY = 86_400.0  # seconds after which a temporary folder counts as dead where folders cannot be locked
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,11 @@ class Store:
         same run meanwhile, its record stays and this one is dropped: the same spec gives the same record.
         """
         final = self.folder(spec)
-        temporary = self.root / f"{TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = self.root / f"{TEMPORARY}{secrets.token_hex(8)}"
         temporary.mkdir()
+        alive = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(OSError):  # where a directory cannot be locked, `clean` goes by age
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             if save is not None:
                 save(temporary)
@@ -93,6 +97,7 @@ class Store:
                     os.rename(temporary, final)
             _sync(self.root)
         finally:
+            os.close(alive)
             shutil.rmtree(temporary, ignore_errors=True)
         return final
 
@@ -112,7 +117,11 @@ class Store:
         return [read_record(folder / RECORD) for folder in folders if (folder / RECORD).exists()]
 
     def clean(self) -> int:
-        """Remove the temporary folders of processes that are dead; returns how many."""
+        """Remove the temporary folders of writers that are dead; returns how many.
+
+        A writer holds a lock on its temporary folder, which the kernel lets go when it dies; so a process number that
+        was given away again, or a zombie, does not count as alive.
+        """
         dead = [path for path in self.root.glob(TEMPORARY + "*") if _is_dead(path)]
         for path in dead:
             shutil.rmtree(path, ignore_errors=True)
@@ -132,25 +141,21 @@ def run_name(spec: RunSpec) -> str:
     return "-".join([*readable, f"s{spec.sparsity:g}", f"seed{spec.seed}", spec.digest()[:8]])
 
 
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())[:60] or "host"
-
-
 def _is_dead(temporary: Path) -> bool:
-    """Whether the process that writes this folder is gone; on another machine, whether it is older than a day."""
-    match = re.fullmatch(re.escape(TEMPORARY) + r"(.+)-(\d{1,9})-[0-9a-f]{8}", temporary.name)
-    if match is None or match[1] != _host():
-        try:
-            return time.time() - temporary.stat().st_mtime > A_DAY
-        except FileNotFoundError:
-            return False
+    """Whether nobody writes this folder any more."""
     try:
-        os.kill(int(match[2]), 0)
-    except ProcessLookupError:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # renamed or removed meanwhile
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
-    except PermissionError:
-        return False  # a live process of somebody else
-    return False
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return time.time() - os.fstat(descriptor).st_mtime > A_DAY
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -195,24 +195,35 @@ def test_places_that_are_no_directories_are_refused(tmp_path: Path) -> None:
 
 
 def test_only_the_temporaries_of_the_dead_are_cleaned(store: Store) -> None:
-    host = re.sub(r"[^A-Za-z0-9.]+", "_", os.uname().nodename)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    names = {
-        "of the dead": f".tmp-{host}-{dead.pid}-0123abcd",
-        "of the living": f".tmp-{host}-{os.getpid()}-0123abcd",
-        "of another machine": ".tmp-elsewhere-1-0123abcd",
-        "old, of another machine": ".tmp-elsewhere-2-0123abcd",
-    }
-    for name in names.values():
-        (store.root / name).mkdir()
-        (store.root / name / "record.json").write_text("{")
-    yesterday = time.time() - 2 * 86_400
-    os.utime(store.root / names["old, of another machine"], (yesterday, yesterday))
-    assert store.records() == []  # half-written runs are never read
-    assert store.clean() == 2
-    left = {path.name for path in store.root.iterdir()}
-    assert left == {names["of the living"], names["of another machine"]}
+    code = (
+        "import sys, time, pathlib; from unilth.sims.results import Store; from unilth.sims.spec import RunSpec\n"
+        "def save(folder):\n    (folder / 'half').touch(); print('writing', flush=True); time.sleep(60)\n"
+        "Store(pathlib.Path(sys.argv[1])).write(RunSpec('omp'), {}, save)"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "writing\n"
+    assert store.records() == [] and store.finished(RunSpec("omp")) is None  # half-written runs are never read
+    assert store.clean() == 0 and len(list(store.root.glob(".tmp-*/half"))) == 1
+    writer.kill()  # and not waited for: a zombie is dead
+    for _ in range(1000):
+        if store.clean() == 1:
+            break
+        time.sleep(0.005)
+    assert list(store.root.iterdir()) == []
+    writer.communicate()
+
+
+def test_where_folders_cannot_be_locked_age_decides(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for name in ("new", "old"):
+        (store.root / f".tmp-{name}").mkdir()
+    before = time.time() - 2 * 86_400
+    os.utime(store.root / ".tmp-old", (before, before))
+    assert store.clean() == 1 and (store.root / ".tmp-new").exists()
+    assert store.write(SPEC, {}, ticket).is_dir()
 
 
 def test_names_stay_inside_the_folder() -> None:

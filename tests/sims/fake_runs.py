@@ -1,0 +1,56 @@
+"""Runs that train nothing, for tests of sweeps: deterministic, some 40 ms, and with every bad habit a run can have."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from unilth.errors import UserError
+from unilth.sims.spec import RunSpec
+
+
+class Ticket:
+    """Two files, written in pieces, so that a kill can land in the middle."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def save(self, folder: Path) -> None:
+        for name in ("ticket.safetensors", "ticket.json"):
+            with (folder / name).open("wb", buffering=0) as file:
+                file.write(self.content[:500])
+                time.sleep(0.005)
+                file.write(self.content[500:])
+
+
+def execute(spec: RunSpec, *, data_dir: Path) -> tuple[Ticket, dict]:
+    """The recipe's name says what happens. Leaves its process id in ``data_dir``, for those who want to kill it."""
+    (data_dir / "pids").mkdir(exist_ok=True)
+    (data_dir / "pids" / str(os.getpid())).touch()
+    began = time.perf_counter()
+    if spec.recipe == "raises":
+        raise RuntimeError("the loss is\nno number")
+    if spec.recipe == "dies" or (spec.recipe == "dies-once" and not (data_dir / "died").exists()):
+        (data_dir / "died").touch()
+        print("these are its last words", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.recipe == "prints":
+        print('{"event": "done", "seconds": "a lie"}', flush=True)
+    time.sleep(0.03 if spec.recipe != "sleeps" else 60)
+    numbers = [byte / 255 for byte in hashlib.sha256(spec.to_json().encode()).digest()]
+    record = {"test": {"accuracy": numbers[0]}, "epochs": [{"loss": number} for number in numbers]}
+    timing = {"seconds": time.perf_counter() - began, "process": os.getpid()}
+    return Ticket(repr(numbers).encode() * 2), record | {"timing": timing}
+
+
+def refuses(specs: list[RunSpec], *, data_dir: Path) -> None:
+    """A check that finds something."""
+    raise UserError(f"of {len(specs)} specs the first has an unknown recipe")
+
+
+def check_dies(specs: list[RunSpec], *, data_dir: Path) -> None:
+    """As if the machine had no memory for the data."""
+    os.kill(os.getpid(), signal.SIGKILL)
