@@ -20,11 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sympy
-from flint import arb, ctx, fmpq
+from flint import arb, fmpq
 
-from unilth.theory.decimals import matched, root
+from unilth.theory.balls import bracket, precision
+from unilth.theory.certify import claimed, root
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
 from unilth.theory.exact import Number, column, matrix, rational
 from unilth.theory.flows import end_point
@@ -74,9 +76,9 @@ HYPOTHESES = {
 }
 
 
-def critical(rho: fmpq, t: arb) -> arb:
+def critical(rho: fmpq, t: Any) -> Any:
     """e^{-(1+rho)t} + (1+rho)e^{-t} - |rho|: positive before t_c, negative after."""
-    return (-(arb(1 + rho) * t)).exp() + arb(1 + rho) * (-t).exp() - arb(abs(rho))
+    return (-arb(1 + rho) * t).exp() + arb(1 + rho) * (-t).exp() - arb(abs(rho))
 
 
 def on_instance(b: Budget, statement: Statement) -> Verdict:
@@ -122,16 +124,15 @@ def identities() -> list[Evidence]:
 
 def check(statement: Statement) -> Sequence[Evidence]:
     half = fmpq(-1, 2)
-    with ctx.workprec(200):
-        t_c = root(lambda t: critical(half, t), "1", "3")
-        hit = root(lambda t: (-(t / 2)).exp() - arb(fmpq(1, 2)), "1", "3")
-        closed = 2 * (1 + arb(2).sqrt()).log()
+    with precision(160):
+        t_c = root(lambda t: critical(half, t), "1", "3", "1e-30", unique=True)
+        closed = bracket(2 * (1 + arb(2).sqrt()).log(), digits=30)
+        t_hit = root(lambda t: (-t / 2).exp() - arb(fmpq(1, 2)), "1", "3", "1e-30", unique=True)
         return [
             *identities(),
-            matched(
-                "T_CRITICAL", t_c.union(closed), statement.value("T_CRITICAL"), "rho = -1/2; g falls, so the only root"
-            ),
-            matched("T_HIT", hit, statement.value("T_HIT"), "rho = -1/2; where the distance vanishes"),
+            claimed("t_c", t_c, statement.value("T_CRITICAL"), "T_CRITICAL", "rho = -1/2; g falls, so the only root"),
+            claimed("t_c = 2 ln(1+sqrt 2)", closed, statement.value("T_CRITICAL"), "T_CRITICAL", "rho = -1/2"),
+            claimed("exact hit", t_hit, statement.value("T_HIT"), "T_HIT", "rho = -1/2; the distance vanishes"),
             judged("who ends closer", statement, INSTANCES, HYPOTHESES, on_instance, level=Level.CERTIFIED),
         ]
 
