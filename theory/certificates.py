@@ -7,11 +7,16 @@ take the recorded certificate and only verify it. A certificate that does not fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from unilth.errors import UserError
 
 
 @dataclass
@@ -55,3 +60,63 @@ def replayed(kind: str) -> dict[str, Any] | None:
     if entry.get("kind") != kind:
         return {"cuts": [], "at": "0", "lower": "0", "upper": "0"}
     return entry
+
+
+# --- on disk --------------------------------------------------------------------------------------------------------
+
+KEYS = {
+    "bounded": ("cuts",), "positive": ("cuts",), "monotone": ("cuts",), "supremum": ("cuts", "at"),
+    "root": ("lower", "upper"),
+}  # fmt: skip
+NUMBER = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400})?")  # as str(Fraction) writes it; "1e999999999" would never end
+LARGEST = 64 * 2**20  # bytes of one file
+
+
+def write(folder: Path, tapes: Mapping[str, Tape]) -> None:
+    """Write one JSON file for every theorem that recorded something; files of others are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.certificate.json"):
+        old.unlink()
+    for name, tape in tapes.items():
+        if tape.entries:
+            text = json.dumps({"schema": 1, "theorem": name, "certificates": tape.entries}, separators=(",", ":"))
+            (folder / f"{name}.certificate.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The certificates of a folder by theorem. Untrusted: sizes, names and numbers are checked; UserError otherwise."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {str(folder)!r}; `unilth prove --certificates DIR` writes one")
+    files = sorted(folder.glob("*.certificate.json"))
+    if not files:
+        raise UserError(f"{str(folder)!r} holds no certificates; `unilth prove --certificates DIR` writes them")
+    return {path.name.removesuffix(".certificate.json"): _entries(path) for path in files}
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"the certificate {str(path)!r} is larger than {LARGEST} bytes; it is none of ours")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"the certificate {str(path)!r} is not JSON: {error}; write it again with --certificates"
+        ) from None
+    name = path.name.removesuffix(".certificate.json")
+    entries = content.get("certificates") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or content.get("schema") != 1 or content.get("theorem") != name:
+        raise UserError(
+            f"{str(path)!r} is not a certificate of schema 1 of {name!r}; write it again with --certificates"
+        )
+    for entry in entries:
+        if not _well_formed(entry):
+            raise UserError(f"{str(path)!r} has a malformed certificate; write it again with --certificates")
+    return entries
+
+
+def _well_formed(entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.get("kind") not in KEYS or set(entry) != {"kind", *KEYS[entry["kind"]]}:
+        return False
+    numbers = [n for key in KEYS[entry["kind"]] for n in (entry[key] if isinstance(entry[key], list) else [entry[key]])]
+    lists = isinstance(entry.get("cuts", []), list)
+    return lists and all(isinstance(n, str) and NUMBER.fullmatch(n) and not n.endswith("/0") for n in numbers)

@@ -12,6 +12,7 @@ certificate on it, or checks the recorded one instead of searching.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _at_most(a: arb, b: arb) -> bool:
 
 def _covers(cuts: list[Cut], lo: Cut, hi: Cut) -> bool:
     return (
-        len(cuts) >= 2 and cuts[0] == lo and cuts[-1] == hi and all(a < b for a, b in zip(cuts, cuts[1:], strict=False))
+        len(cuts) >= 2 and cuts[0] == lo and cuts[-1] == hi and all(a < b for a, b in itertools.pairwise(cuts))
     )
 
 
@@ -102,7 +103,7 @@ def _every_box(test: Callable[[Cut, Cut], bool], lo: Cut, hi: Cut, what: str) ->
     if recorded is None:
         return None
     cuts = [Fraction(cut) for cut in recorded["cuts"]]
-    return _covers(cuts, lo, hi) and all(test(a, b) for a, b in zip(cuts, cuts[1:], strict=False))
+    return _covers(cuts, lo, hi) and all(test(a, b) for a, b in itertools.pairwise(cuts))
 
 
 def _partition(
@@ -251,7 +252,7 @@ def _supremum_recheck(
     if not _covers(cuts, lo, hi) or not lo <= at <= hi:
         return None
     best = _value(f, _point(at)).lower()
-    tops = [(a, b, _enclosure(f, a, b).upper()) for a, b in zip(cuts, cuts[1:], strict=False)]
+    tops = [(a, b, _enclosure(f, a, b).upper()) for a, b in itertools.pairwise(cuts)]
     if not all(top.is_finite() and (top - best) <= 2 * goal for _, _, top in tops):
         return None
     candidates = [(a, b) for a, b, top in tops if not top < best]
@@ -274,9 +275,9 @@ def infimum(
 def root(
     f: Function, lo: Number, hi: Number, width: str = "1e-25", *, unique: bool = False, max_boxes: int = BOXES
 ) -> Bracket | None:
-    """A bracket of a zero of f on [lo, hi]: f changes sign for certain between its ends.
+    """A bracket of a zero of f on [lo, hi]: f certainly changes sign between its ends.
 
-    With `unique`, the derivative is certified to have one sign on all of [lo, hi], so there is no other zero. None where
+    With `unique`, the derivative is certified to have one sign on [lo, hi], so there is no other zero. None where
     the ends have no certified opposite signs, or where boxes or bits run out first.
     """
     left, right, goal = Fraction(lo), Fraction(hi), Fraction(width)
@@ -330,7 +331,7 @@ def certified(
 
 
 def claimed(what: str, certificate: Bracket | None, claim: str, name: str, scope: str) -> Evidence:
-    """Evidence that a constant is what a theorem claims: the bracket confirms the decimal to one unit of its last digit."""
+    """Evidence that a constant is as claimed: the bracket confirms the decimal to one unit of its last digit."""
     if certificate is None:
         return Evidence(what, Level.CERTIFIED, None, scope, "no bracket: boxes or bits ran out")
     verdict = agrees(certificate, claim)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
-from types import MappingProxyType
 
 
 class Level(Enum):
@@ -47,11 +46,12 @@ class Evidence:
     holds: bool | None
     scope: str
     detail: str = ""
-    constants: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    constants: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.holds not in (True, False, None) or isinstance(self.holds, int) and not isinstance(self.holds, bool):
+        if self.holds not in (True, False, None) or (isinstance(self.holds, int) and not isinstance(self.holds, bool)):
             raise TypeError(f"Evidence.holds is {self.holds!r}; give True, False or None (undecided)")
+        object.__setattr__(self, "constants", dict(self.constants))  # evidence travels between processes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Statement:
         return name in self.assumptions
 
     def moved(self, name: str, by: str) -> Statement:
-        """The same statement with one constant moved by the exact decimal `by`, written with as many digits as before."""
+        """The same statement with one constant moved by the exact decimal `by`, with as many digits as before."""
         value = self.constants[name]
         moved = Fraction(value) + Fraction(by)
         if "/" in value or "." not in value:
@@ -152,10 +152,14 @@ class Theorem:
 
     def __post_init__(self) -> None:
         if self.bound not in ("identity", "tight", "upper", "lower", "counterexample"):
-            raise ValueError(f"theorem {self.id}: bound is {self.bound!r}; use identity, tight, upper, lower or counterexample")
+            raise ValueError(
+                f"theorem {self.id}: bound is {self.bound!r}; use identity, tight, upper, lower or counterexample"
+            )
         self.near_miss(self.claim)  # a near miss that names nothing of the theorem's is a KeyError here, not later
         if not self.source or not self.proof:
-            raise ValueError(f"theorem {self.id}: source and proof must not be empty (write 'not found in the literature')")
+            raise ValueError(
+                f"theorem {self.id}: source and proof must not be empty (write 'not found in the literature')"
+            )
 
     @property
     def claim(self) -> Statement:
@@ -163,7 +167,7 @@ class Theorem:
         return Statement(dict(self.constants), frozenset(self.assumptions))
 
     def mutations(self) -> Iterator[Move | Drop]:
-        """Every single mutation that the check must reject: each constant moved by 1e-6 both ways, each hypothesis dropped."""
+        """Every mutation that the check must reject: each constant moved by 1e-6 both ways, each hypothesis dropped."""
         for name in self.constants:
             yield Move(name, "1e-6")
             yield Move(name, "-1e-6")

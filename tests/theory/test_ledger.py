@@ -1,0 +1,174 @@
+"""The ledger's verdicts on made-up theorems of every kind of failure, and its JSON contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from unilth.theory import certificates, certify
+from unilth.theory.claims import Claim
+from unilth.theory.evidence import Drop, Evidence, Level, Move, Statement, Theorem, Witness
+from unilth.theory.ledger import Entry, prove, settle
+from unilth.theory.rendering import html, markdown, overview, summary
+from unilth.theory.theorems import THEOREMS
+
+
+def one(statement: Statement) -> list[Evidence]:
+    return [Evidence("1 is ONE", Level.SYMBOLIC, statement.exact("ONE") == 1, "one number")]
+
+
+GOOD = Theorem(
+    id="one", catalogue="T99.1", title="One is one", statement="1=1", source="folklore", bound="identity", proof="look",
+    check=one, near_miss=Move("ONE"), witness=lambda: Witness("1", {"real": True}),
+    assumptions={"real": "1 is real"}, constants={"ONE": "1"},
+)  # fmt: skip
+
+
+def verdict(**changes) -> Entry:
+    return settle(replace(GOOD, **changes))
+
+
+def test_a_true_theorem_is_proved() -> None:
+    entry = verdict()
+    assert (entry.status, entry.near_miss, entry.reasons, entry.level) == ("proved", "rejected", (), Level.SYMBOLIC)
+
+
+def test_a_refuted_theorem_fails() -> None:
+    assert verdict(constants={"ONE": "2"}).status == "failed"
+
+
+def test_a_check_that_cannot_fail_fails() -> None:
+    entry = verdict(check=lambda s: [Evidence("always", Level.SYMBOLIC, True, "nothing")])
+    assert entry.status == "failed" and entry.near_miss == "accepted"
+
+
+def test_an_undecided_near_miss_is_not_a_refutation() -> None:
+    def check(statement: Statement) -> list[Evidence]:
+        return [Evidence("maybe", Level.CERTIFIED, True if statement.exact("ONE") == 1 else None, "nothing")]
+
+    assert verdict(check=check).near_miss == "accepted"
+
+
+def test_undecided_is_a_status_of_its_own() -> None:
+    entry = verdict(check=lambda s: [*one(s), Evidence("open", Level.CERTIFIED, None, "nothing")])
+    assert entry.status == "undecided" and entry.near_miss == "rejected"
+    assert not prove(
+        [replace(GOOD, check=lambda s: [*one(s), Evidence("open", Level.CERTIFIED, None, "-")])], claims=()
+    ).ok
+
+
+def test_the_weakest_piece_of_evidence_gives_the_level() -> None:
+    entry = verdict(check=lambda s: [*one(s), Evidence("many cases", Level.PROPERTY, True, "100 cases")])
+    assert (entry.status, entry.level) == ("supported", Level.PROPERTY)
+
+
+def test_an_exception_fails_the_theorem_and_not_the_run() -> None:
+    def check(statement: Statement) -> list[Evidence]:
+        raise ZeroDivisionError("1/0")
+
+    assert verdict(check=check).reasons == ("ZeroDivisionError: 1/0",)
+
+
+def test_no_evidence_fails() -> None:
+    assert verdict(check=lambda s: [] if s.exact("ONE") == 1 else one(s)).status == "failed"
+
+
+def test_a_witness_must_meet_every_hypothesis() -> None:
+    assert verdict(witness=lambda: Witness("1", {})).status == "failed"
+    assert verdict(witness=lambda: Witness("1", {"real": False})).status == "failed"
+
+
+def test_dependencies_are_the_weakest_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = replace(GOOD, id="weak", check=lambda s: [*one(s), Evidence("seen", Level.SIMULATED, True, "one run")])
+    top = replace(GOOD, id="top", depends_on=("weak",))
+    monkeypatch.setattr("unilth.theory.ledger.THEOREMS", (weak, top))
+    entry = prove([top], claims=()).entries[0]
+    assert (entry.status, entry.level, entry.own) == ("supported", Level.SIMULATED, Level.SYMBOLIC)
+    broken = replace(weak, constants={"ONE": "2"})
+    monkeypatch.setattr("unilth.theory.ledger.THEOREMS", (broken, top))
+    assert prove([top], claims=()).entries[0].status == "failed"
+    circular = replace(weak, depends_on=("top",))
+    monkeypatch.setattr("unilth.theory.ledger.THEOREMS", (circular, top))
+    assert prove([top], claims=()).entries[0].status == "failed"
+    assert prove([replace(GOOD, depends_on=("nothing",))], claims=()).entries[0].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("theorems", "recomputed", "confirmed"),
+    [(("T99.1",), True, True), (("T99.1",), False, False), (("T0.0",), True, False)],
+)
+def test_a_claim_needs_its_theorems_and_its_witness(
+    theorems: tuple[str, ...], recomputed: bool, confirmed: bool
+) -> None:
+    claim = Claim("c", "one is one", "1 = 1", "holds", theorems, "shown = True", lambda: recomputed)
+    ledger = prove([GOOD], claims=[claim])
+    assert [row.ok for row in ledger.claims] == [confirmed] and ledger.ok is confirmed
+
+
+def test_a_claim_of_a_theorem_that_fails_is_not_confirmed() -> None:
+    claim = Claim("c", "one is one", "1 = 1", "holds", ("T99.1",), "shown = True", lambda: True)
+    assert not prove([replace(GOOD, constants={"ONE": "2"})], claims=[claim]).claims[0].ok
+
+
+def test_json_follows_the_contract() -> None:
+    content = prove([GOOD], claims=()).to_json()
+    assert content["schema"] == 1 and set(content) >= {"theorems", "claims", "counts"}
+    row = content["theorems"][0]
+    wanted = {"id", "catalogue", "title", "status", "level", "scope", "near_miss", "constants", "seconds"}
+    assert wanted <= set(row) and row["catalogue"] == "T99.1" and row["near_miss"] == "rejected"
+    counts = content["counts"]
+    assert counts["proved"] + counts["supported"] + counts["undecided"] + counts["failed"] == counts["theorems"] == 1
+
+
+def test_renderings_name_everything_and_escape_html() -> None:
+    theorem = replace(GOOD, title="One <b>is</b> | one")
+    ledger = prove([theorem], claims=())
+    assert "&lt;b&gt;" in html(ledger, [theorem]) and "<b>is" not in html(ledger, [theorem])
+    assert "One <b>is</b> \\| one" in markdown(ledger, [theorem]) and "1 proved" in summary(ledger)
+    assert overview(ledger) is not None
+
+
+def bounded_theorem(statement: Statement) -> list[Evidence]:
+    result = certify.bounded(lambda x: x * (1 - x), 0, 1, above="0.2501")
+    return [*one(statement), certify.certified("x(1-x) < 0.2501", result, "[0, 1]")]
+
+
+def test_certificates_are_rechecked_and_tampering_is_noticed() -> None:
+    theorem = replace(GOOD, check=bounded_theorem)
+    tape = settle(theorem).certificate
+    assert [entry["kind"] for entry in tape.entries] == ["bounded"]
+    assert settle(theorem, tape.entries).status == "proved"
+    cuts = tape.entries[0]["cuts"]
+    for tampered in (cuts[:-1], cuts[1:], [cuts[0], cuts[-1]], [*cuts[:1], "1/2", *cuts[1:]][::-1]):
+        assert settle(theorem, [{"kind": "bounded", "cuts": tampered}]).status != "proved"
+    assert settle(theorem, []).status != "proved"
+    assert settle(theorem, [*tape.entries, *tape.entries]).status == "failed"
+    assert settle(theorem, [{"kind": "root", "lower": "0", "upper": "1"}]).status != "proved"
+
+
+def test_certificate_files_are_untrusted(tmp_path) -> None:
+    certificates.write(tmp_path, {"one": settle(replace(GOOD, check=bounded_theorem)).certificate})
+    assert set(certificates.read(tmp_path)) == {"one"}
+    path = tmp_path / "one.certificate.json"
+    good = path.read_text()
+    for bad in (
+        "",
+        "[]",
+        "{",
+        good.replace("one", "two"),
+        good.replace('"0"', '"1e999999999"'),
+        good.replace('"0"', "0"),
+    ):
+        path.write_text(bad)
+        with pytest.raises(ValueError, match="write it again"):
+            certificates.read(tmp_path)
+    path.unlink()
+    with pytest.raises(ValueError, match="no certificates"):
+        certificates.read(tmp_path)
+    with pytest.raises(ValueError, match="no folder"):
+        certificates.read(tmp_path / "absent")
+
+
+def test_the_listed_theorems_name_their_near_miss() -> None:
+    assert all(isinstance(theorem.near_miss, Move | Drop) for theorem in THEOREMS)

@@ -1,0 +1,45 @@
+"""No check may accept a slightly false statement: every constant moved, every hypothesis dropped, all theorems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from unilth.theory.evidence import Theorem
+from unilth.theory.ledger import prove, settle
+from unilth.theory.theorems import THEOREMS
+
+MUTANTS = [pytest.param(t, m, id=f"{t.catalogue}-{t.id}: {m}") for t in THEOREMS for m in t.mutations()]
+
+
+@pytest.mark.parametrize(("theorem", "mutation"), MUTANTS)
+def test_every_mutation_is_refuted(theorem: Theorem, mutation) -> None:
+    verdicts = [part.holds for part in theorem.check(mutation(theorem.claim))]
+    assert False in verdicts, f"{theorem.id} accepts the statement with {mutation}: {verdicts}"
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.id)
+def test_every_theorem_can_be_made_false(theorem: Theorem) -> None:
+    assert list(theorem.mutations()), "neither a constant nor a hypothesis: nothing could show that the check can fail"
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.id)
+def test_a_ledger_with_the_theorem_replaced_by_its_near_miss_fails(theorem: Theorem) -> None:
+    false = theorem.near_miss(theorem.claim)
+    mutant = replace(theorem, check=lambda statement: theorem.check(false))
+    entry = settle(mutant)
+    assert entry.status == "failed" and any("refuted" in reason for reason in entry.reasons)
+
+
+def test_ids_are_unique_and_dependencies_known() -> None:
+    ids = [theorem.id for theorem in THEOREMS]
+    assert len(set(ids)) == len(ids)
+    assert all(name in ids for theorem in THEOREMS for name in theorem.depends_on)
+
+
+def test_a_mutated_theorem_makes_the_whole_ledger_fail() -> None:
+    theorem = THEOREMS[0]
+    mutant = replace(theorem, check=lambda statement: theorem.check(theorem.near_miss(theorem.claim)))
+    assert not prove([mutant], claims=()).ok
+    assert prove([theorem], claims=()).ok

@@ -1,0 +1,151 @@
+"""`unilth prove`: run the theorems as tests and print the ledger."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from unilth.errors import UserError
+from unilth.theory import certificates, rendering
+from unilth.theory.evidence import Level, Theorem
+from unilth.theory.ledger import Ledger, prove, write_json, write_text
+from unilth.theory.theorems import THEOREMS
+
+
+@dataclass(frozen=True)
+class Args:
+    """Settle theorems and claims. Exit code 0: all hold and every near miss is rejected; 1: something does not hold.
+
+    One theorem (`unilth prove T7.5`) is shown in full. Theorems that the chosen ones depend on are run as well.
+    """
+
+    ids: tyro.conf.Positional[tuple[str, ...]] = ()
+    """theorems by catalogue number (T7.5) or id; all if none is given"""
+    section: str | None = None
+    """only one section of the catalogue, for example 7"""
+    level: str | None = None
+    """show only theorems whose level is symbolic, certified, exhaustive, property or simulated"""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """list the theorems without running them"""
+    json: Path | None = None
+    """write the ledger as JSON (schema 1)"""
+    markdown: Path | None = None
+    """write the ledger as a Markdown page"""
+    html: Path | None = None
+    """write the ledger as an HTML page"""
+    certificates: Path | None = None
+    """write what the searches found into this folder, for --recheck"""
+    recheck: Path | None = None
+    """verify the certificates of this folder without searching, and nothing else"""
+    workers: int | None = None
+    """worker processes (default: one per processor, at most 8)"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    args = tyro.cli(Args, args=argv, prog="unilth prove", description=Args.__doc__)
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers is {args.workers}; give a positive number")
+    if args.level is not None and args.level not in [level.value for level in Level]:
+        raise UserError(f"--level is {args.level!r}; give one of {', '.join(level.value for level in Level)}")
+    for name in ("json", "markdown", "html"):
+        path = getattr(args, name)
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UserError(f"--{name} {path} cannot be written; name a file in an existing directory")
+    if args.certificates is not None and args.certificates.exists() and not args.certificates.is_dir():
+        raise UserError(f"--certificates {args.certificates} is not a folder; name a new or existing folder")
+    chosen = select(args.ids, args.section)
+    console = Console()
+    if args.list:
+        console.print(listing(chosen))
+        return 0
+    if args.recheck is not None:
+        return recheck(console, args.recheck, chosen, args.workers)
+    ledger = watched(chosen, args.workers)
+    if args.level is not None:
+        shown = tuple(entry for entry in ledger.entries if entry.level.value == args.level)
+        console.print(rendering.overview(Ledger(shown, (), ledger.seconds)))
+    elif len(chosen) == 1:
+        console.print(rendering.in_full(chosen[0], ledger.entries[0]))
+    else:
+        console.print(rendering.overview(ledger))
+    if args.json is not None:
+        write_json(ledger, args.json)
+    if args.markdown is not None:
+        write_text(args.markdown, rendering.markdown(ledger, chosen))
+    if args.html is not None:
+        write_text(args.html, rendering.html(ledger, chosen))
+    if args.certificates is not None:
+        certificates.write(args.certificates, {entry.id: entry.certificate for entry in ledger.entries})
+    return 0 if ledger.ok else 1
+
+
+def select(ids: Sequence[str], section: str | None) -> list[Theorem]:
+    """The theorems named by id or catalogue number, in the catalogue's order; UserError names what is close."""
+    chosen = list(THEOREMS)
+    if ids:
+        for name in ids:
+            if not any(name in (theorem.id, theorem.catalogue) for theorem in THEOREMS):
+                known = [word for theorem in THEOREMS for word in (theorem.catalogue, theorem.id)]
+                close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+                hint = f"did you mean {' or '.join(close)}?" if close else "`unilth prove --list` lists them"
+                raise UserError(f"there is no theorem {name!r}; {hint}")
+        chosen = [theorem for theorem in THEOREMS if theorem.id in ids or theorem.catalogue in ids]
+    if section is not None:
+        number = section.removeprefix("T")
+        chosen = [theorem for theorem in chosen if theorem.catalogue.removeprefix("T").split(".")[0] == number]
+        if not chosen:
+            raise UserError(f"--section {section} has no theorem; give a section of the catalogue, 1 to 10")
+    return chosen
+
+
+def listing(theorems: Sequence[Theorem]) -> Table:
+    """Catalogue number, id, title and kind of bound."""
+    table = Table()
+    for column in ("", "id", "title", "bound", "source"):
+        table.add_column(column)
+    for theorem in theorems:
+        table.add_row(theorem.catalogue, theorem.id, theorem.title, theorem.bound, theorem.source)
+    return table
+
+
+def watched(theorems: Sequence[Theorem], workers: int | None) -> Ledger:
+    """Prove with a progress bar on standard error."""
+    shown = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task("proving", total=len(theorems))
+        names = {theorem.id for theorem in theorems}
+        return prove(
+            theorems,
+            workers=workers,
+            done=lambda e: bar.update(task, advance=int(e.id in names), description=f"proving (last {e.catalogue})"),
+        )
+
+
+def recheck(console: Console, folder: Path, chosen: Sequence[Theorem], workers: int | None) -> int:
+    """Verify recorded certificates: theorems without a file are named, a file without a theorem is an error."""
+    recorded = certificates.read(folder)
+    unknown = sorted(set(recorded) - {theorem.id for theorem in THEOREMS})
+    if unknown:
+        raise UserError(
+            f"{str(folder)!r} holds certificates of unknown theorems ({', '.join(unknown)}); write it again"
+        )
+    ledger = prove([t for t in chosen if t.id in recorded], claims=(), workers=workers, recorded=recorded)
+    console.print(rendering.rechecked(ledger))
+    missing = [t.catalogue for t in chosen if t.id not in recorded]
+    good = all(entry.status in ("proved", "supported") for entry in ledger.entries)
+    console.print(
+        f"{len(ledger.entries)} theorems rechecked in {ledger.seconds:.1f} s; without certificates (no search): "
+        f"{', '.join(missing) or 'none'}"
+    )
+    return 0 if good else 1
