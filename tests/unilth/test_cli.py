@@ -11,7 +11,7 @@ import pytest
 from unilth import __version__, cli
 from unilth.errors import UserError
 
-# As where the modules are not installed. A None in sys.modules would not be the same: SciPy asks whether torch is there.
+# As where the modules are not installed. A None in sys.modules is not the same: SciPy looks whether torch is there.
 BLOCKED = """
 import ast, sys
 block = ast.literal_eval(sys.argv.pop(1))
@@ -56,7 +56,7 @@ def test_every_command_exists_and_explains_itself(name: str) -> None:
 def test_an_unknown_option_is_refused_without_a_traceback(name: str) -> None:
     done = run(name, "--no-such-option")
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr and "no-such-option" in done.stderr
+    assert "Traceback" not in done.stderr and f"unilth {name} --help" in done.stderr
 
 
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
