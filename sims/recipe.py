@@ -88,9 +88,9 @@ class Rewind:
 
     def __post_init__(self) -> None:
         if self.to not in ("initial", "step", "rate", "none"):
-            raise UserError(f"rewind must be 'initial', 'step', 'rate' or 'none', not {self.to!r}")
+            raise UserError(f"rewind must be 'initial', 'step' (with a step), 'rate' or 'none', not {self.to!r}")
         if (self.to == "step") != (self.step > 0):
-            raise UserError(f"Rewind: step is for to='step' and at least 1 there, not {self.step} for to={self.to!r}")
+            raise UserError(f"rewind: step is for to='step' and at least 1 there, not {self.step} for to={self.to!r}")
 
 
 @dataclass(frozen=True)

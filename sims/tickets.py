@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
@@ -24,6 +25,7 @@ from torch import Tensor
 from unilth.errors import UserError
 from unilth.sims import masks
 from unilth.sims.masks import Mask
+from unilth.sims.records import read_json
 from unilth.sims.spec import RunSpec
 
 SCHEMA = 1
@@ -66,7 +68,7 @@ class Ticket:
         tensors = {f"weights/{name}": value for name, value in self.weights.items()}
         tensors |= {f"initial/{name}": value for name, value in self.initial.items()}
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        tensors["mask"] = torch.frombuffer(bytearray(masks.packed(self.mask) or b"\0"), dtype=torch.uint8)
+        tensors["mask"] = torch.from_numpy(np.frombuffer(masks.packed(self.mask), np.uint8).copy())
         facts = {
             "schema": SCHEMA,
             "recipe": self.recipe,
@@ -94,11 +96,12 @@ class Ticket:
         initial = {name[8:]: value for name, value in tensors.items() if name.startswith("initial/")}
         if packed is None or packed.dtype != torch.uint8 or len(weights) + len(initial) != len(tensors):
             raise UserError(f"{where} holds tensors that no ticket has: it is not a ticket")
-        mask = masks.unpacked(packed.numpy().tobytes(), mask_shapes)
-        ticket = Ticket(
-            mask, weights, initial, facts["sparsity"]["nominal"], facts["recipe"], facts["network"],
-            RunSpec.from_dict(facts["spec"]) if facts["spec"] is not None else None,
-        )  # fmt: skip
+        try:
+            mask = masks.unpacked(packed.numpy().tobytes(), mask_shapes)
+            spec = None if facts["spec"] is None else RunSpec.from_dict(facts["spec"])
+        except UserError as error:
+            raise UserError(f"the ticket in {folder} cannot be used: {error}") from None
+        ticket = Ticket(mask, weights, initial, facts["sparsity"]["nominal"], facts["recipe"], facts["network"], spec)
         _check(ticket, where)
         if ticket.digest() != facts["digest"]:
             raise UserError(f"{where} does not have the digest that {FACTS} states: one of the two was changed")
@@ -128,15 +131,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """ticket.json, checked for schema, keys and types."""
     where = folder / FACTS
     try:
-        size = where.stat().st_size
-    except OSError as error:
-        raise UserError(f"there is no ticket in {folder}: {where} cannot be read ({error.strerror})") from None
-    if size > LARGEST_HEADER:
-        raise UserError(f"{where} has {size} bytes, a ticket's has at most {LARGEST_HEADER}: it is not a ticket")
-    try:
-        facts = json.loads(where.read_bytes())
-    except (ValueError, RecursionError):
-        raise UserError(f"{where} is not JSON: it is damaged or not a ticket") from None
+        facts = read_json(where, largest=LARGEST_HEADER)
+    except UserError as error:
+        raise UserError(f"there is no ticket in {folder}: {error}") from None
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         found = facts.get("schema") if isinstance(facts, dict) else None
         raise UserError(f"{where} has schema {found!r} and this version reads {SCHEMA}: find the ticket again")
@@ -161,6 +158,8 @@ def _shapes(facts: dict[str, Any], where: Path) -> dict[str, tuple[int, ...]]:
 def _read_tensors(where: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file whose header, names, types and sizes agree with the file."""
     damaged = f"{where} is not a safetensors file or is damaged"
+    if not where.is_file():
+        raise UserError(f"there is no ticket: {where} is missing or no file")
     try:
         size = where.stat().st_size
         with where.open("rb") as file:

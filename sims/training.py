@@ -7,6 +7,7 @@ inside an epoch.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,6 +77,18 @@ def steps_per_epoch(examples: int, batch: int) -> int:
     return max(1, examples // batch)
 
 
+class SGD(torch.optim.SGD):
+    """torch's SGD without the import of torch's compiler, which its methods do on their first call.
+
+    The import costs seconds in every process and pulls SymPy in. The methods are torch's own, out of their wrappers;
+    torch puts the hooks of an optimizer around ``step`` itself.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 class Masking:
     """Keeps an optimizer inside a mask and adds the penalty, through the optimizer's own hooks."""
 
@@ -129,7 +142,7 @@ def train(
     inputs, labels = data.train
     steps = steps_per_epoch(len(labels), phase.batch)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
+    optimizer = SGD(parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
     masking = Masking(optimizer, network, phase)
     watch = Watch(phase.stop) if phase.stop else None
     network.train()

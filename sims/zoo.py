@@ -88,5 +88,8 @@ def recipe(spec: RunSpec) -> Recipe:
     if spec.scope is not None:
         chosen = dataclasses.replace(chosen, mask=dataclasses.replace(chosen.mask, scope=spec.scope))
     if spec.rewind is not None:
-        chosen = dataclasses.replace(chosen, rewind=Rewind(spec.rewind))
+        name, _, step = spec.rewind.partition(":")
+        if step and not step.isdecimal():
+            raise UserError(f"rewind must be 'initial', 'step:K', 'rate' or 'none', not {spec.rewind!r}")
+        chosen = dataclasses.replace(chosen, rewind=Rewind(name, int(step or 0)))
     return chosen

@@ -9,7 +9,7 @@ from torch import nn
 
 from unilth.errors import UserError
 from unilth.sims.networks.conv_small import ConvSmall
-from unilth.sims.networks.initialise import initialise
+from unilth.sims.networks.initialise import initialise, materialise
 from unilth.sims.networks.lenet import LeNet300100
 from unilth.sims.spec import closest
 
@@ -25,7 +25,7 @@ def build(name: str, shape: tuple[int, ...], classes: int, generator: torch.Gene
         raise UserError(f"there is no network {name!r}{closest(name, NETWORKS)}")
     with torch.device("meta"):  # so that the layers' own initialisation draws nothing from the global generator
         network = NETWORKS[name](shape, classes)
-    network = network.to_empty(device="cpu")
+    materialise(network)
     initialise(network, generator)
     return network
 

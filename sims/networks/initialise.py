@@ -12,6 +12,24 @@ from torch.nn.modules.conv import _ConvNd
 from unilth.errors import UserError
 
 
+def materialise(network: nn.Module) -> None:
+    """Give a network that was built on the meta device memory on the CPU, not yet filled; what is tied stays tied.
+
+    `nn.Module.to_empty` does the same by way of torch's compiler, whose import costs seconds.
+    """
+    made: dict[torch.Tensor, torch.Tensor] = {}  # tensors hash by identity
+    for module in network.modules():
+        for own in (module._parameters, module._buffers):
+            for name, tensor in own.items():
+                if tensor is None:
+                    continue
+                if tensor not in made:
+                    empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    parameter = isinstance(tensor, nn.Parameter)
+                    made[tensor] = nn.Parameter(empty, tensor.requires_grad) if parameter else empty
+                own[name] = made[tensor]  # type: ignore[assignment]
+
+
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Kaiming normal (fan-in, gain sqrt 2) for Linear and Conv weights, biases 0, batch norm 1 and 0; in place.

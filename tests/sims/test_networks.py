@@ -11,6 +11,7 @@ from torch import nn
 from unilth.errors import UserError
 from unilth.sims.masks import prunable
 from unilth.sims.networks import build, initialise
+from unilth.sims.networks.initialise import materialise
 from unilth.sims.streams import stream
 
 SMALL = ("lenet-300-100", "conv-small")
@@ -39,13 +40,27 @@ def test_lenet_has_its_weights_and_scale():
     }  # fmt: skip
     for weight in weights.values():  # kaiming normal, fan-in
         assert weight.std().item() == pytest.approx(math.sqrt(2 / weight.shape[1]), rel=0.1)
-    assert all(float(p.abs().max()) == 0 for name, p in network.named_parameters() if name.endswith("bias"))
+    assert all(not p.count_nonzero() for name, p in network.named_parameters() if name.endswith("bias"))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_networks_map_a_batch_to_logits(name):
     network = build(name, (3, 9, 11), 7, stream(0, "initial"))
     assert network(torch.zeros(5, 3, 9, 11)).shape == (5, 7)
+
+
+def test_materialised_networks_keep_their_ties_and_types():
+    with torch.device("meta"):
+        network = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3, bias=False)])
+    network[1].weight = network[0].weight
+    network[3].weight.requires_grad_(False)
+    materialise(network)
+    assert network[1].weight is network[0].weight and network[0].bias is not network[1].bias
+    assert all(isinstance(p, nn.Parameter) and p.device.type == "cpu" for p in network.parameters())
+    assert [p.requires_grad for p in network.parameters()] == [True] * 5 + [False]
+    assert network[2].num_batches_tracked.dtype == torch.int64 and len({id(p) for p in network.parameters()}) == 6
+    initialise(network, stream(0, "initial"))
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
 
 
 def test_unknown_networks_and_layers_are_refused():

@@ -90,6 +90,7 @@ def test_a_spec_replaces_choices_of_its_row():
     assert changed.stop.patience == 7 and changed.rounds.number == 2 and changed.rewind == Rewind("initial")
     assert (changed.penalty.power, changed.penalty.ceiling, changed.mask.scope) == (3, 0.5, "global")
     assert zoo.recipe(RunSpec("unilth")) == zoo.row("unilth").recipe
+    assert zoo.recipe(RunSpec("lth", rewind="step:30")).rewind == Rewind("step", 30)
     assert zoo.recipe(RunSpec("l2", l2=0.01)).penalty == L2(0.01)
 
 
@@ -98,6 +99,7 @@ def test_a_spec_replaces_choices_of_its_row():
     [
         ("omp", {"patience": 3}), ("l2", {"power": 2}), ("lth", {"ceiling": 1.0}), ("unilth", {"l2": 0.1}),
         ("dense", {"rounds": 2}), ("dense", {"scope": "layer"}), ("omp", {"scope": "row"}), ("omp", {"rewind": "back"}),
+        ("omp", {"rewind": "step:x"}), ("omp", {"rewind": "rate:3"}), ("omp", {"rewind": "step"}),
     ],
 )  # fmt: skip
 def test_choices_that_a_recipe_does_not_have_are_refused(recipe, choice):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from unilth.sims import masks
+from unilth.sims import masks, training
 from unilth.sims.data import Dataset
 from unilth.sims.networks import build
 from unilth.sims.penalties import GrowingPenalty
@@ -88,7 +88,7 @@ def test_the_observer_catches_a_loop_that_forgets_a_mask(monkeypatch, forgotten,
     trained = network()
     phase, mask = masked_phase(trained)
     if forgotten == "_after":  # gradient-only masking revives weights wherever momentum is left from before
-        make = torch.optim.SGD
+        make = training.SGD
 
         def with_momentum(parameters, *rest, **options):
             optimizer = make(parameters, *rest, **options)
@@ -96,7 +96,7 @@ def test_the_observer_catches_a_loop_that_forgets_a_mask(monkeypatch, forgotten,
                 optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
             return optimizer
 
-        monkeypatch.setattr(torch.optim, "SGD", with_momentum)
+        monkeypatch.setattr(training, "SGD", with_momentum)
         assert observed(network_with(trained, mask), phase, mask) == set()  # ours clears what it finds
     for name in ("_before", "_after") if forgotten == "both" else (forgotten,):
         monkeypatch.setattr(Masking, name, lambda *_: None)

@@ -59,7 +59,7 @@ class Args:
     scope: str | None = None
     """global (all layers together) or layer"""
     rewind: str | None = None
-    """initial, rate or none"""
+    """initial, step:K, rate or none"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = field(default=None)
     """where data sets lie that do not ship with a dependency"""
 

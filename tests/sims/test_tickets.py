@@ -1,0 +1,173 @@
+"""Tickets on disk: what is written comes back, and whatever was tampered with is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unilth.errors import UserError
+from unilth.sims import masks
+from unilth.sims.spec import RunSpec
+from unilth.sims.tickets import Ticket
+
+
+def a_ticket() -> Ticket:
+    generator = torch.Generator().manual_seed(0)
+    initial = {
+        "a.weight": torch.randn(5, 3, generator=generator), "a.bias": torch.zeros(5),
+        "b.weight": torch.randn(2, 5, generator=generator).to(torch.bfloat16), "count": torch.tensor(7),
+    }  # fmt: skip
+    weights = {name: value + 1 for name, value in initial.items()}
+    mask = masks.layer_random({n: weights[n] for n in ("b.weight", "a.weight")}, 0.5, generator=generator)
+    spec = RunSpec("unilth", sparsity=0.5)
+    return Ticket(mask, masks.apply(mask, weights), initial, 0.5, "unilth", "mine", spec)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    a_ticket().save(tmp_path)
+    return tmp_path
+
+
+def test_round_trip(saved):
+    ticket, loaded = a_ticket(), Ticket.load(saved)
+    assert loaded.digest() == ticket.digest() == Ticket.load(saved / "ticket.safetensors").digest()
+    for part in ("mask", "weights", "initial"):
+        first, second = getattr(ticket, part), getattr(loaded, part)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[n], second[n]) and first[n].dtype == second[n].dtype for n in first)
+    assert (loaded.recipe, loaded.network, loaded.sparsity, loaded.spec) == ("unilth", "mine", 0.5, ticket.spec)
+    facts = json.loads((saved / "ticket.json").read_text())
+    assert facts["schema"] == 1 and facts["sparsity"] == {"nominal": 0.5, "counted": 12 / 25}
+    assert load_file(saved / "ticket.safetensors")["mask"].numel() == 4  # 25 bits
+
+
+def test_same_ticket_same_bytes_and_ordinary_permissions(saved, tmp_path):
+    other = tmp_path / "deep" / "er"
+    a_ticket().save(other)
+    for name in ("ticket.safetensors", "ticket.json"):
+        assert (other / name).read_bytes() == (saved / name).read_bytes()
+        assert stat.S_IMODE(os.stat(other / name).st_mode) & 0o400
+    assert sorted(path.name for path in other.iterdir()) == ["ticket.json", "ticket.safetensors"]  # nothing left over
+
+
+def test_digest_sees_every_part():
+    ticket = a_ticket()
+    digests = {ticket.digest()}
+    for part, name in (("weights", "a.bias"), ("initial", "a.bias"), ("initial", "count"), ("weights", "b.weight")):
+        changed = a_ticket()
+        tensor = getattr(changed, part)[name]
+        tensor.reshape(-1)[-1:].add_(1)
+        digests.add(changed.digest())
+    flipped = a_ticket()
+    flipped.mask["a.weight"][0, 0] ^= True
+    assert len(digests | {flipped.digest()}) == 6
+
+
+def facts_changed(folder, **changes):
+    facts = json.loads((folder / "ticket.json").read_text())
+    (folder / "ticket.json").write_text(json.dumps(facts | changes))
+
+
+def tensors_changed(folder, change):
+    path = folder / "ticket.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def header_changed(folder, change):
+    path = folder / "ticket.safetensors"
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+
+
+def put(name, value):
+    return lambda tensors: tensors.__setitem__(name, value)
+
+
+def flatten(tensors):
+    for part in ("weights", "initial"):
+        tensors[f"{part}/a.weight"] = tensors[f"{part}/a.weight"].flatten()
+
+
+DAMAGE = {
+    "truncated": lambda f: (f / "ticket.safetensors").write_bytes((f / "ticket.safetensors").read_bytes()[:-5]),
+    "cut in the header": lambda f: (f / "ticket.safetensors").write_bytes((f / "ticket.safetensors").read_bytes()[:40]),
+    "longer than it says": lambda f: (f / "ticket.safetensors").open("ab").write(b"\0" * 64),
+    "empty": lambda f: (f / "ticket.safetensors").write_bytes(b""),
+    "oversized header": lambda f: (f / "ticket.safetensors").write_bytes(b"\xff" * 8 + b"{}"),
+    "a header that is a list": lambda f: (f / "ticket.safetensors").write_bytes((2).to_bytes(8, "little") + b"[]"),
+    "a deep header": lambda f: (f / "ticket.safetensors").write_bytes((90_000).to_bytes(8, "little") + b"[" * 90_000),
+    "pickle": lambda f: (f / "ticket.safetensors").write_bytes(b"\x80\x04\x95" + b"A" * 100),
+    "a folder for a file": lambda f: ((f / "ticket.safetensors").unlink(), (f / "ticket.safetensors").mkdir()),
+    "a pipe for a file": lambda f: ((f / "ticket.json").unlink(), os.mkfifo(f / "ticket.json")),
+    "missing tensors": lambda f: (f / "ticket.safetensors").unlink(),
+    "missing facts": lambda f: (f / "ticket.json").unlink(),
+    "facts are no JSON": lambda f: (f / "ticket.json").write_text("{"),
+    "facts are binary": lambda f: (f / "ticket.json").write_bytes(b"\xff\xfe\x00"),
+    "facts are deep": lambda f: (f / "ticket.json").write_text("[" * 100_000),
+    "facts are a list": lambda f: (f / "ticket.json").write_text("[]"),
+    "facts are huge": lambda f: os.truncate(f / "ticket.json", 1 << 30),
+    "a later schema": lambda f: facts_changed(f, schema=2),
+    "another digest": lambda f: facts_changed(f, digest="0" * 64),
+    "a sparsity of 1.2": lambda f: facts_changed(f, sparsity={"nominal": 1.2}),
+    "a sparsity in words": lambda f: facts_changed(f, sparsity={"nominal": "half"}),
+    "a recipe that is a number": lambda f: facts_changed(f, recipe=3),
+    "a spec with a misspelt key": lambda f: facts_changed(f, spec={"recipe": "omp", "sparsty": 1}),
+    "a mask of another shape": lambda f: facts_changed(f, mask={"a.weight": [3, 5], "b.weight": [2, 5]}),
+    "a mask of huge shape": lambda f: facts_changed(f, mask={"a.weight": [2**60, 2**60], "b.weight": [2, 5]}),
+    "a mask of negative shape": lambda f: facts_changed(f, mask={"a.weight": [-5, -3], "b.weight": [2, 5]}),
+    "a mask without shape": lambda f: facts_changed(f, mask={"a.weight": 15, "b.weight": [2, 5]}),
+    "a mask of nothing": lambda f: facts_changed(f, mask={}),
+    "no mask": lambda f: tensors_changed(f, lambda t: t.pop("mask")),
+    "a mask of floats": lambda f: tensors_changed(f, put("mask", torch.zeros(4))),
+    "a mask that keeps all": lambda f: tensors_changed(f, put("mask", torch.tensor([255, 255, 255, 128]).byte())),
+    "a flat weight": lambda f: tensors_changed(f, flatten),
+    "a weight missing": lambda f: tensors_changed(f, lambda t: t.pop("weights/a.weight")),
+    "an extra tensor": lambda f: tensors_changed(f, put("surprise", torch.zeros(1))),
+    "an extra weight": lambda f: tensors_changed(f, put("weights/c", torch.zeros(1))),
+    "another type": lambda f: tensors_changed(f, put("weights/a.bias", torch.zeros(5).double())),
+    "NaN": lambda f: tensors_changed(f, put("weights/a.bias", torch.full((5,), float("nan")))),
+    "infinity": lambda f: tensors_changed(f, put("initial/a.bias", torch.full((5,), float("inf")))),
+    "a pruned weight that is not 0": lambda f: tensors_changed(f, put("weights/a.weight", torch.ones(5, 3))),
+    "another bias": lambda f: tensors_changed(f, put("weights/a.bias", torch.ones(5) * 2)),
+    "an unknown type": lambda f: header_changed(f, lambda h: h["weights/a.bias"].update(dtype="F99")),
+    "a negative size": lambda f: header_changed(f, lambda h: h["weights/a.bias"].update(shape=[-5])),
+    "a size that is no number": lambda f: header_changed(f, lambda h: h["weights/a.bias"].update(shape="5")),
+    "an entry that is no object": lambda f: header_changed(f, lambda h: h.update({"weights/a.bias": 5})),
+    "overlapping tensors": lambda f: header_changed(f, lambda h: h["weights/a.bias"].update(data_offsets=[0, 20])),
+    "offsets outside": lambda f: header_changed(f, lambda h: h["weights/a.bias"].update(data_offsets=[9**9, 9**9])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_tickets_are_refused(saved, damage):
+    DAMAGE[damage](saved)
+    with pytest.raises(UserError) as error:
+        Ticket.load(saved)
+    assert str(saved) in str(error.value)
+
+
+def test_a_network_without_prunable_weights_is_a_ticket_too(tmp_path):
+    Ticket({}, {"a": torch.ones(2)}, {"a": torch.zeros(2)}).save(tmp_path)
+    assert Ticket.load(tmp_path).mask == {}
+
+
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no"):
+        a_ticket().save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
