@@ -18,7 +18,7 @@ S = D - b * a * B
 BLOCKS = Algebra(
     rules={"A a": 1 + 0 * A, "a A": 1 + 0 * A, "R D": 1 - l * R + R * b * a * B, "D R": 1 - l * R + b * a * B * R},
     central="l",
-    transposed={"B": "b", "u": "U", "c": "C"},
+    transposed={"B": "b", "u": "U", "c": "C", "y": "Y"},
     derivatives={"l": 1 + 0 * A, "R": -R * R},  # with respect to lambda
 )
 
