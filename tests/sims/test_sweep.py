@@ -384,6 +384,6 @@ def test_real_training_killed_and_undisturbed_end_alike(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):  # kills the worker, in the middle of its second run
         sweep(campaign, tmp_path / "killed", workers=1, progress=interrupt)
     assert finished(tmp_path / "killed") == 1
-    summary = sweep(campaign, tmp_path / "killed", workers=2)
+    summary = sweep(campaign, tmp_path / "killed", workers=1)
     assert (summary.skipped, summary.done) == (1, 3)
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")

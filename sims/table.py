@@ -1,0 +1,219 @@
+"""The comparison of finished runs: recipes by sparsities, mean and 95% interval over seeds, differences paired by seed.
+
+Where the directory keeps its campaign, the table has that campaign's runs and says of every cell how many of them are
+there; otherwise it has every run and cannot say what is missing. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims.campaign import load
+from unilth.sims.records import Record
+from unilth.sims.results import Store, run_name
+from unilth.sims.spec import RunSpec, closest
+from unilth.sims.statistics import Cell, Difference, describe, holm, paired
+
+METRIC = "test.accuracy"
+LEVEL = 0.05  # below which readers will call a corrected p significant
+AXES = ("recipe", "network", "data", "sparsity", "seed")
+
+Values = dict[tuple[str, float], dict[int, float]]  # (recipe, sparsity) -> seed -> value
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: its runs, how many the campaign has (None: not known), the difference to the baseline, Holm's p."""
+
+    cell: Cell
+    expected: int | None
+    difference: Difference | None = None
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One network on one data set; ``entries`` has the (recipe, sparsity) that the campaign has and no others."""
+
+    network: str
+    data: str
+    metric: str
+    baseline: str | None
+    recipes: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    entries: Mapping[tuple[str, float], Entry]
+    notes: tuple[str, ...]
+
+
+def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = None) -> tuple[Comparison, ...]:
+    """The comparisons of the runs in ``root``, one for each network and data set.
+
+    ``metric`` is the dotted path of a number in the records. With a ``baseline`` recipe every cell is compared with the
+    baseline at the same sparsity (at the baseline's own one, if it has only one), over the seeds that both have, and
+    the p-values of all comparisons are corrected together. Raises ``UserError`` for a directory without runs, a damaged
+    record, runs that cannot be told apart, an unknown metric or baseline.
+    """
+    store = Store(Path(root))
+    runs, expected, notes = _gather(store)
+    if not any(record for record in runs.values()):
+        raise UserError(f"{str(store.root)!r} holds no finished run; name the directory that a sweep wrote to")
+    _refuse_mixtures(runs)
+    values = {spec: _number(record, metric) for spec, record in runs.items() if record is not None}
+    if not any(value is not None for value in values.values()):
+        known = sorted(set().union(*(_numbers(record) for record in runs.values() if record is not None)))
+        raise UserError(f"no run has a number {metric!r}{closest(metric, known)}")
+    without = sum(value is None for value in values.values())
+    if without:
+        notes.append(f"{without} finished runs have no number {metric}; their cells count them as missing")
+    notes += _differing(runs)
+    recipes = tuple(dict.fromkeys(spec.recipe for spec in runs))
+    if baseline is not None and baseline not in recipes:
+        raise UserError(f"no run has the baseline {baseline!r}{closest(baseline, recipes)}")
+    made = [
+        _one(network, data, {s: values.get(s) for s in runs if (s.network, s.data) == (network, data)}, metric,
+             baseline, expected)
+        for network, data in dict.fromkeys((spec.network, spec.data) for spec in runs)
+    ]  # fmt: skip
+    return _corrected(made, notes)
+
+
+def _gather(store: Store) -> tuple[dict[RunSpec, Record | None], bool, list[str]]:
+    """Every run of the campaigns kept there (its record or None), whether there is a campaign at all, and notes."""
+    records = {record["spec_digest"]: record for record in store.records()}
+    campaigns = [load(path) for path in sorted((store.root / "campaigns").glob("*.toml"))]
+    if not campaigns:
+        return {RunSpec.from_dict(record["spec"]): record for record in records.values()}, False, []
+    specs = dict.fromkeys(spec for campaign in campaigns for spec in campaign.specs)
+    runs = {spec: store.finished(spec) for spec in specs}
+    other = len(records) - sum(record is not None for record in runs.values())
+    notes = [f"{other} runs that belong to no campaign of this directory are left out"] if other else []
+    return runs, True, notes
+
+
+def _refuse_mixtures(runs: Iterable[RunSpec]) -> None:
+    """Two runs with one recipe, network, data, sparsity and seed cannot stand in one cell."""
+    seen: dict[tuple, RunSpec] = {}
+    for spec in runs:
+        cell = tuple(getattr(spec, axis) for axis in AXES)
+        if cell in seen:
+            first = seen[cell]
+            name = next(f.name for f in fields(RunSpec) if getattr(first, f.name) != getattr(spec, f.name))
+            raise UserError(
+                f"{run_name(first)} and {run_name(spec)} differ in {name} ({getattr(first, name)}, "
+                f"{getattr(spec, name)}) and would share a cell; give each campaign a directory of its own"
+            )
+        seen[cell] = spec
+
+
+def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
+    """Notes on what is not the same in all runs: settings, versions, devices."""
+    notes = []
+    for field in fields(RunSpec):
+        found = {getattr(spec, field.name) for spec in runs}
+        if field.name not in AXES and len(found) > 1:
+            notes.append(f"the runs differ in {field.name}: {', '.join(sorted(map(str, found)))}")
+    for key in ("unilth", "device", "versions.torch"):
+        found = {_text(record, key) for record in runs.values() if record is not None}
+        if len(found) > 1:
+            notes.append(f"the runs differ in {key}: {', '.join(sorted(found))}")
+    return notes
+
+
+def _one(
+    network: str, data: str, runs: Mapping[RunSpec, float | None], metric: str, baseline: str | None, expected: bool
+) -> Comparison:
+    values: Values = {}
+    planned: dict[tuple[str, float], int] = {}
+    for spec, value in runs.items():
+        place = (spec.recipe, spec.sparsity)
+        planned[place] = planned.get(place, 0) + 1
+        values.setdefault(place, {})
+        if value is not None:
+            values[place][spec.seed] = value
+    entries = {}
+    for place, cell in values.items():
+        seeds = sorted(cell)
+        against = _baseline_cell(values, baseline, place[1]) if baseline and place[0] != baseline else None
+        entries[place] = Entry(
+            describe([cell[seed] for seed in seeds]),
+            planned[place] if expected else None,
+            paired(cell, against) if against is not None else None,
+        )
+    recipes = tuple(dict.fromkeys(recipe for recipe, _ in entries))
+    sparsities = tuple(sorted({sparsity for _, sparsity in entries}))
+    return Comparison(network, data, metric, baseline, recipes, sparsities, entries, ())
+
+
+def _baseline_cell(values: Values, baseline: str, sparsity: float) -> dict[int, float] | None:
+    own = [place for place in values if place[0] == baseline]
+    if len(own) == 1:  # the dense network has one sparsity, and everything is compared with that
+        return values[own[0]]
+    return values.get((baseline, sparsity))
+
+
+def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ...]:
+    """Holm's correction over every comparison that was made, and the notes that every table carries."""
+    places = [
+        (number, place)
+        for number, comparison in enumerate(made)
+        for place, entry in comparison.entries.items()
+        if entry.difference is not None and entry.difference.p is not None
+    ]
+    differences = [made[number].entries[place].difference for number, place in places]
+    raw = [difference.p for difference in differences if difference is not None and difference.p is not None]
+    corrected = dict(zip(places, holm(raw), strict=True))
+    if raw:
+        most = max(difference.n for difference in differences if difference is not None)
+        least = 2 / 2**most
+        note = (
+            f"p from exact sign-flip permutation of the seed pairs, corrected for {len(raw)} comparisons (Holm); "
+            f"with {most} pairs no p before the correction is below {least:.3g}"
+        )
+        if len(raw) * least > LEVEL:
+            note += f", so none can be below {LEVEL} after it: judge by the intervals, or run more seeds"
+        notes = [*notes, note]
+    return tuple(
+        replace(
+            comparison,
+            notes=tuple(notes),
+            entries={
+                place: replace(entry, adjusted=corrected.get((number, place)))
+                for place, entry in comparison.entries.items()
+            },
+        )
+        for number, comparison in enumerate(made)
+    )
+
+
+def _value(record: Record, path: str) -> Any:
+    value: Any = record
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _text(record: Record, path: str) -> str:
+    return str(_value(record, path))[:60]
+
+
+def _number(record: Record, path: str) -> float | None:
+    value = _value(record, path)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _numbers(record: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """The dotted paths of all numbers in a record that are not inside lists."""
+    found = set()
+    for key, value in record.items():
+        if isinstance(value, dict):
+            found |= _numbers(value, f"{prefix}{key}.")
+        elif type(value) in (int, float):
+            found.add(prefix + key)
+    return {path for path in found if not path.startswith(("spec.", "files.", "recipe."))}

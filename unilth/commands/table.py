@@ -1,0 +1,57 @@
+"""`unilth table`: the comparison of finished runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from unilth.sims.table import METRIC, compare
+from unilth.sims.table_text import comma_separated, grids, latex, markdown
+
+LOG_WIDTH = 240  # columns; a file has no width of its own to fit in
+
+
+@dataclass(frozen=True)
+class Args:
+    """Compare the finished runs in a directory: recipes by sparsities, mean and 95% interval over seeds."""
+
+    directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
+    """where `unilth sweep` wrote its runs"""
+    baseline: str | None = None
+    """recipe that the others are compared with, seed by seed"""
+    metric: str = METRIC
+    """dotted path of a number in the records: test.accuracy, test.loss, best_epoch, timing.seconds, ..."""
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """also write every number, unrounded"""
+    markdown: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """also write the tables in Markdown"""
+    latex: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """also write the tables in LaTeX"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    args = tyro.cli(Args, args=argv, prog="unilth table", description=Args.__doc__)
+    comparisons = compare(args.directory, metric=args.metric, baseline=args.baseline)
+    for path, text in ((args.csv, comma_separated), (args.markdown, markdown), (args.latex, latex)):
+        if path is not None:
+            path.write_text(text(comparisons), encoding="utf-8")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    for comparison in comparisons:
+        for title, (head, *rows) in grids(comparison):
+            table = Table(title=title, title_justify="left", title_style="bold")
+            for number, name in enumerate(head):
+                table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+        for note in comparison.notes:
+            console.print(f"- {note}", markup=False)
+    return 0
