@@ -136,7 +136,7 @@ def _values(key: str, given: Any) -> list:
             raise UserError(f"seeds must be a list or a number from 1 to {MOST_RUNS:,}, not {given}")
         return list(range(given))
     if not isinstance(given, list):
-        raise UserError(f"{key} must be a list, not {given!r}")
+        raise UserError(f"{key} must be a list, not {given!r:.60}")
     if not given:
         raise UserError(f"{key} is empty: the grid would have no runs")
     wanted, kinds = {"seeds": ("whole numbers", (int,)), "sparsities": ("numbers", (int, float))}.get(
@@ -144,7 +144,7 @@ def _values(key: str, given: Any) -> list:
     )
     for value in given:
         if type(value) not in kinds:
-            raise UserError(f"{key} must be {wanted}, not {value!r}")
+            raise UserError(f"{key} must be {wanted}, not {value!r:.60}")
         if key == "sparsities" and not 0 <= value < 1:
             raise UserError(f"sparsities must be in [0, 1), not {value!r}: 0.9 prunes nine weights of ten")
     if len(set(given)) < len(given):
@@ -163,7 +163,7 @@ def _table(value: Any, name: str) -> dict[str, Any]:
     if value is None:
         raise UserError(f"the table {name} is missing")
     if not isinstance(value, dict):
-        raise UserError(f"{name} must be a table, not {value!r}")
+        raise UserError(f"{name} must be a table, not {value!r:.60}")
     return value
 
 
