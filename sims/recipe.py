@@ -16,6 +16,8 @@ from unilth.sims.scores import SCORES
 from unilth.sims.spec import closest
 from unilth.sims.stopping import EarlyStopping, Epochs
 
+Target = Literal["initial", "step", "rate", "none"]
+
 
 @dataclass(frozen=True)
 class MaskRule:
@@ -83,7 +85,7 @@ class Rewind:
     Rewinding to ``initial`` or ``step`` also starts the order of the data again.
     """
 
-    to: Literal["initial", "step", "rate", "none"] = "rate"
+    to: Target = "rate"
     step: int = 0
 
     def __post_init__(self) -> None:

@@ -137,7 +137,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         found = facts.get("schema") if isinstance(facts, dict) else None
         raise UserError(f"{where} has schema {found!r} and this version reads {SCHEMA}: find the ticket again")
-    kinds = {"recipe": str, "network": str, "digest": str, "sparsity": dict, "mask": dict, "spec": (dict, type(None))}
+    kinds: dict[str, Any] = {
+        "recipe": str,
+        "network": str,
+        "digest": str,
+        "sparsity": dict,
+        "mask": dict,
+        "spec": (dict, type(None)),
+    }
     for key, kind in kinds.items():
         if not isinstance(facts.get(key, ...), kind):
             raise UserError(f"{where}: the key {key!r} is missing or of a wrong type: it is damaged or not a ticket")

@@ -104,12 +104,12 @@ class Masking:
     def _before(self, *_: object) -> None:
         if self.penalty is not None:
             self.value = self.penalty.value(self.step)
-            rows = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
-            if rows and self.value:
-                torch._foreach_addcmul_(*map(list, zip(*rows, strict=True)), value=self.value)
-        rows = [(p.grad, kept) for p, kept in self.masked if p.grad is not None]
-        if rows:
-            torch._foreach_mul_(*map(list, zip(*rows, strict=True)))
+            pressed = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
+            if pressed and self.value:
+                torch._foreach_addcmul_(*map(list, zip(*pressed, strict=True)), value=self.value)
+        masked = [(p.grad, kept) for p, kept in self.masked if p.grad is not None]
+        if masked:
+            torch._foreach_mul_(*map(list, zip(*masked, strict=True)))
         self.step += 1
 
     @torch.no_grad()

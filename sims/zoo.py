@@ -7,11 +7,12 @@ UniDLTH hold our defaults, and a `RunSpec` can replace each of them.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from unilth.errors import UserError
+from unilth.sims.masks import Scope
 from unilth.sims.penalties import L2, GrowingPenalty
-from unilth.sims.recipe import MaskRule, Recipe, Rewind, Rounds
+from unilth.sims.recipe import MaskRule, Recipe, Rewind, Rounds, Target
 from unilth.sims.spec import RunSpec, closest
 from unilth.sims.stopping import EarlyStopping, Epochs
 
@@ -86,10 +87,10 @@ def recipe(spec: RunSpec) -> Recipe:
     if spec.rounds is not None:
         chosen = dataclasses.replace(chosen, rounds=dataclasses.replace(chosen.rounds, number=spec.rounds))
     if spec.scope is not None:
-        chosen = dataclasses.replace(chosen, mask=dataclasses.replace(chosen.mask, scope=spec.scope))
+        chosen = dataclasses.replace(chosen, mask=dataclasses.replace(chosen.mask, scope=cast(Scope, spec.scope)))
     if spec.rewind is not None:
         name, _, step = spec.rewind.partition(":")
         if step and not step.isdecimal():
             raise UserError(f"rewind must be 'initial', 'step:K', 'rate' or 'none', not {spec.rewind!r}")
-        chosen = dataclasses.replace(chosen, rewind=Rewind(name, int(step or 0)))
+        chosen = dataclasses.replace(chosen, rewind=Rewind(cast(Target, name), int(step or 0)))
     return chosen

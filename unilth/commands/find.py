@@ -15,8 +15,6 @@ from rich.table import Table
 
 from unilth.sims.spec import RunSpec
 
-DEFAULTS = {entry.name: entry.default for entry in dataclasses.fields(RunSpec)}
-
 
 @dataclass(frozen=True)
 class Args:
@@ -26,25 +24,25 @@ class Args:
     """dense, omp, lth, l2, dlth, unilth or unidlth"""
     out: Path
     """folder for ticket.safetensors, ticket.json and record.json"""
-    network: str = DEFAULTS["network"]
+    network: str = RunSpec.network
     """lenet-300-100 or conv-small"""
-    data: str = DEFAULTS["data"]
+    data: str = RunSpec.data
     """digits"""
-    sparsity: float = DEFAULTS["sparsity"]
+    sparsity: float = RunSpec.sparsity
     """fraction of the prunable weights to prune, in [0, 1)"""
-    seed: int = DEFAULTS["seed"]
+    seed: int = RunSpec.seed
     """decides initial weights, order of the data and random masks"""
-    epochs: int = DEFAULTS["epochs"]
+    epochs: int = RunSpec.epochs
     """epochs in all: free training, penalty and fine-tuning"""
-    batch: int = DEFAULTS["batch"]
+    batch: int = RunSpec.batch
     """examples per optimizer step"""
-    lr: float = DEFAULTS["lr"]
+    lr: float = RunSpec.lr
     """learning rate"""
-    momentum: float = DEFAULTS["momentum"]
+    momentum: float = RunSpec.momentum
     """momentum of SGD"""
-    tune: float = DEFAULTS["tune"]
+    tune: float = RunSpec.tune
     """share of the epochs that fine-tunes the pruned network"""
-    threads: int = DEFAULTS["threads"]
+    threads: int = RunSpec.threads
     """threads for torch; another number ends in other bits"""
     patience: int | None = None
     """epochs without a lower validation loss before the early stop"""
