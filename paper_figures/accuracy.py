@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +12,9 @@ from matplotlib.figure import Figure
 from unilth.errors import UserError
 from unilth.paper_figures.style import AMBER, BLUE, FAINT, GREEN, GREY, INK, ORANGE, PINK, SKY, panels, say
 from unilth.paper_figures.table import Cell, Table
-from unilth.sims.campaign import Campaign, load
-from unilth.sims.records import dump
-from unilth.sims.results import RECORD, Store
-from unilth.sims.statistics import describe
-from unilth.sims.sweep import plan
+from unilth.sims.records import dump, read_record
+from unilth.sims.results import RECORD
+from unilth.sims.table import compare
 
 COLUMNS = ("recipe", "sparsity", "n", "expected", "mean", "half")
 DENSE = "dense"
@@ -34,81 +29,46 @@ LOOKS = {  # recipe of the zoo: title, colour, marker
 }
 OTHERS = (("#332288", "X"), ("#882255", "h"), ("#44AA99", "<"), ("#999933", ">"))  # recipes beyond the seven, in turn
 
-SHARED = ("network", "data", "epochs", "batch", "lr", "momentum", "tune")  # settings that every point must share
-
 
 def data(results: Path) -> Table:
-    """One row per recipe and sparsity of the campaign in `results`: n seeds, mean accuracy, half the 95% interval.
+    """One row per recipe and sparsity of the runs in `results`: n seeds of those expected, mean, half the 95% interval.
 
-    Accuracies are shares of the test examples. Raises UserError if no run is finished, if `results` holds several
-    campaigns, or if the campaign's runs cannot be compared (another network, data or budget).
+    Accuracies are shares of the test examples; the statistics are `unilth table`'s. Raises UserError if there are no
+    runs, if one is damaged, or if they are of several networks or data sets, which one figure cannot show.
     """
-    campaign = kept_campaign(results)
-    todo = plan(campaign, results)
-    if not todo.finished:
-        raise UserError(f"no run of the campaign {campaign.name} is finished in {str(results)!r}; run the sweep again")
-    store = Store(results)
-    cells: dict[tuple[str, float], dict[int, float]] = {}
-    settings: dict[str, object] = {}
-    choices: dict[tuple[str, float], dict[str, object]] = {}
-    inputs = []
-    for spec, record in todo.finished.items():
-        path = store.folder(spec) / RECORD
-        values = asdict(spec)
-        same(settings, {name: values.pop(name) for name in SHARED}, path)
-        recipe, sparsity, seed = (values.pop(name) for name in ("recipe", "sparsity", "seed"))
-        same(choices.setdefault((recipe, sparsity), {}), values, path)
-        cells.setdefault((recipe, sparsity), {})[seed] = accuracy_of(record, path)
-        untimed = {name: value for name, value in record.items() if name != "timing"}  # a repeated run has the same
-        inputs.append((path, hashlib.sha256(dump(untimed).encode()).hexdigest()))
-    planned = Counter((spec.recipe, spec.sparsity) for spec in campaign.specs)
+    if not results.is_dir():
+        raise UserError(f"no sweep was run into {str(results)!r}; run `unilth sweep digits --out {results}` first")
+    comparisons = compare(results)
+    if len(comparisons) > 1:
+        kinds = ", ".join(f"{one.network} on {one.data}" for one in comparisons)
+        raise UserError(f"{str(results)!r} has runs of {kinds}; give a folder with one network on one data set")
+    (comparison,) = comparisons
     order = {name: place for place, name in enumerate(LOOKS)}
     rows: list[tuple[Cell, ...]] = []
     short = []
-    for recipe, sparsity in sorted(planned, key=lambda cell: (order.get(cell[0], len(order)), *cell)):
-        found, expected = cells.get((recipe, sparsity), {}), planned[recipe, sparsity]
-        summary = describe([found[seed] for seed in sorted(found)])
-        rows.append((recipe, sparsity, summary.n, expected, summary.mean, summary.half))
-        if summary.n < expected:
-            short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {summary.n} of {expected} seeds")
-    n = {f"{recipe} at sparsity {sparsity:g}": found for recipe, sparsity, found, *_ in rows if isinstance(found, int)}
-    return Table(COLUMNS, tuple(rows), tuple(sorted(inputs)), n, shortened(short))
+    for recipe, sparsity in sorted(comparison.entries, key=lambda place: (order.get(place[0], len(order)), *place)):
+        entry = comparison.entries[recipe, sparsity]
+        n, expected = entry.cell.n, entry.expected
+        rows.append((recipe, sparsity, n, expected, entry.cell.mean, entry.cell.half))
+        if expected is not None and n < expected:
+            short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {n} of {expected} seeds")
+    n_of = {f"{recipe} at sparsity {sparsity:g}": n for recipe, sparsity, n, *_ in rows if isinstance(n, int)}
+    return Table(COLUMNS, tuple(rows), inputs(results), n_of, "; ".join([*shortened(short), *comparison.notes]))
 
 
-def kept_campaign(results: Path) -> Campaign:
-    """The one campaign whose runs a sweep keeps in `results`."""
-    kept = sorted((results / "campaigns").glob("*.toml"))
-    if not kept:
-        raise UserError(f"no sweep was run into {str(results)!r}; run `unilth sweep digits --out {results}` first")
-    if len(kept) > 1:
-        names = ", ".join(path.stem for path in kept)
-        raise UserError(f"{str(results)!r} holds the runs of the campaigns {names}; sweep each into its own folder")
-    return load(kept[0])
+def inputs(results: Path) -> tuple[tuple[Path, str], ...]:
+    """Every record in the folder with the digest of what is the same when the run is repeated: all but its times."""
+    found = []
+    for path in sorted(results.glob(f"*/{RECORD}")):
+        untimed = {name: value for name, value in read_record(path).items() if name != "timing"}
+        found.append((path, hashlib.sha256(dump(untimed).encode()).hexdigest()))
+    return tuple(found)
 
 
-def accuracy_of(record: dict, path: Path) -> float:
-    """The test accuracy of one record, in [0, 1]."""
-    test = record.get("test")
-    value = test.get("accuracy") if isinstance(test, dict) else None
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1:
-        raise UserError(f"the record {str(path)!r} has no test accuracy in [0, 1]; remove its folder and sweep again")
-    return float(value)
-
-
-def same(known: dict[str, object], found: dict[str, object], path: Path) -> None:
-    """Refuse to average runs of different settings."""
-    for name, value in found.items():
-        if known.setdefault(name, value) != value:
-            raise UserError(
-                f"the run {path.parent.name!r} has {name} {value!r} and others here have {known[name]!r}: runs of "
-                "different settings have no common mean; keep each campaign's runs in a folder of their own"
-            )
-
-
-def shortened(sentences: list[str], most: int = 3) -> str:
+def shortened(sentences: list[str], most: int = 3) -> list[str]:
     """The first sentences, and how many more there are."""
-    more = [f"and {len(sentences) - most} more cells with missing seeds"] if len(sentences) > most else []
-    return "; ".join(sentences[:most] + more)
+    more = len(sentences) - most
+    return sentences[:most] + ([f"and {more} more cells with missing seeds"] if more > 0 else [])
 
 
 def title(recipe: str) -> str:

@@ -11,6 +11,7 @@ from unilth.paper_figures.gallery import FIGURES
 from unilth.paper_figures.report_document import (
     OPEN,
     Block,
+    Cell,
     Commands,
     Details,
     Grid,
@@ -24,8 +25,9 @@ from unilth.paper_figures.report_document import (
 from unilth.paper_figures.report_read import part, picture, words
 from unilth.paper_figures.table import Table
 from unilth.sims.records import read_record
+from unilth.sims.table import Entry, compare
 
-HEADING = "Accuracy"
+HEADING, BASELINE = "Accuracy", "l2"
 
 
 def table_of(results: Path) -> Table | str:
@@ -53,6 +55,7 @@ def section(table: Table | str, results: Path, campaign: str) -> Section:
     if table.missing:
         blocks.append(Paragraph(f"Incomplete: {table.missing}.", OPEN))
     blocks.append(grid(table))
+    blocks += against_baseline(results)
     again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
     lines = tuple(find_line(read_record(path)["spec"], path.parent.name) for path, _ in table.inputs)
     blocks.append(
@@ -92,6 +95,37 @@ def interval(row: Table, most: int) -> tuple[str, ...]:
     mean, half, n = 100 * row.numbers("mean")[0], 100 * row.numbers("half")[0], int(row.numbers("n")[0])
     value = f"{mean:.1f} ± {half:.1f}" if half == half else f"{mean:.1f}"
     return (value,) if n == most else (value, f"n = {n}")
+
+
+def against_baseline(results: Path) -> list[Block]:
+    """Every recipe against L2 regularisation, the paper's rival, paired by seed; nothing where L2 was not run."""
+    try:
+        (comparison,) = compare(results, baseline=BASELINE)
+    except UserError:
+        return []
+    pruned = [sparsity for sparsity in comparison.sparsities if sparsity > 0]
+    rows = []
+    for recipe in sorted(comparison.recipes, key=lambda name: [*accuracy.LOOKS, name].index(name)):
+        if recipe not in (BASELINE, accuracy.DENSE):
+            cells = (difference(comparison.entries.get((recipe, sparsity))) for sparsity in pruned)
+            rows.append((cell(accuracy.title(recipe), code(recipe)), *cells))
+    table = Grid(
+        ("Recipe", *(f"{100 * sparsity:.3g}% pruned" for sparsity in pruned)),
+        tuple(rows),
+        frozenset(range(1, len(pruned) + 1)),
+        f"Difference from “{accuracy.title(BASELINE)}” in percentage points, paired by seed: mean ± half the 95% "
+        "t-interval, and the p-value after Holm's correction.",
+    )
+    return [table, *(Paragraph(f"{note[:1].upper()}{note[1:]}.") for note in comparison.notes)]
+
+
+def difference(entry: Entry | None) -> Cell:
+    """One paired difference."""
+    if entry is None or entry.difference is None or entry.difference.mean is None:
+        return cell("-")
+    half = "" if entry.difference.half is None else f" ± {100 * entry.difference.half:.1f}"
+    p = "" if entry.adjusted is None else f"p = {entry.adjusted:.2g}"
+    return cell(f"{100 * entry.difference.mean:+.1f}{half}", p)
 
 
 def find_line(spec: dict, name: str) -> str:

@@ -1,0 +1,98 @@
+"""The accuracy table: means and intervals over seeds, what is missing said aloud, what cannot be compared refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unilth.errors import UserError
+from unilth.paper_figures import accuracy
+from unilth.paper_figures.gallery import choose
+from unilth.paper_figures.provenance import render
+from unilth.sims.zoo import ZOO
+
+MakeRuns = Callable[..., Path]
+
+
+def test_means_and_intervals_are_the_textbook_ones(make_runs: MakeRuns) -> None:
+    table = accuracy.data(make_runs())
+    row = table.where(recipe="unilth", sparsity=0.9)
+    values = [0.9 + 0.01 * seed - 0.09 + 0.02 for seed in range(3)]
+    mean = sum(values) / 3
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
+    assert row.numbers("mean")[0] == pytest.approx(mean)
+    assert row.numbers("half")[0] == pytest.approx(4.302652729911275 * deviation / math.sqrt(3))  # t(2), 97.5%
+    assert row["n"] == (3,) and table.missing == ""
+    assert table.n["unilth at sparsity 0.9"] == 3 and table.n["dense at sparsity 0"] == 3
+
+
+def test_missing_seeds_are_named_in_the_table_and_drawn_in_the_figure(make_runs: MakeRuns) -> None:
+    results = make_runs(skip=lambda spec: spec.recipe == "lth" and spec.sparsity == 0.9 and spec.seed > 0)
+    table = accuracy.data(results)
+    assert table.missing == "LTH at 90%: 1 of 3 seeds"
+    assert table.where(recipe="lth", sparsity=0.9)["half"] == (None,)  # no interval from one run
+    shown = [text.get_text() for text in accuracy.draw(table).texts]
+    assert table.missing in shown
+    whole = accuracy.draw(accuracy.data(make_runs("whole")))
+    assert not any("seeds" in text.get_text() and "of" in text.get_text() for text in whole.texts)
+
+
+def test_a_cell_without_any_run_is_a_row_without_a_mean(make_runs: MakeRuns) -> None:
+    table = accuracy.data(make_runs(skip=lambda spec: spec.recipe == "lth"))
+    assert table.where(recipe="lth", sparsity=0.5)["mean"] == (None,)
+    assert "LTH at 50%: 0 of 3 seeds" in table.missing
+    accuracy.draw(table)
+
+
+def test_a_damaged_record_is_refused_not_averaged(make_runs: MakeRuns) -> None:
+    results = make_runs()
+    next(results.glob("unilth-*s0.9-seed1-*/record.json")).write_text("{}")
+    with pytest.raises(UserError, match="run the sweep again"):
+        accuracy.data(results)
+
+
+def test_a_run_without_a_number_is_missing(make_runs: MakeRuns) -> None:
+    results = make_runs(accuracy=lambda spec: None if spec.recipe == "unilth" and spec.seed == 1 else 0.9)
+    assert accuracy.data(results).missing.startswith("UniLTH at 50%: 2 of 3 seeds; UniLTH at 90%: 2 of 3 seeds")
+
+
+def test_many_missing_cells_are_counted_not_listed(make_runs: MakeRuns) -> None:
+    missing = accuracy.data(make_runs(skip=lambda spec: spec.seed == 2)).missing
+    assert missing.count("of 3 seeds") == 3 and missing.endswith("and 2 more cells with missing seeds")
+
+
+def test_runs_of_different_budgets_are_drawn_with_a_warning(make_runs: MakeRuns, campaign_text: str) -> None:
+    campaign = campaign_text.replace("epochs = 2", "epochs = 2\n[run.lth]\nepochs = 4")
+    table = accuracy.data(make_runs(campaign=campaign))
+    assert "differ in epochs: 2, 4" in table.missing
+    assert table.missing in [text.get_text() for text in accuracy.draw(table).texts]
+
+
+def test_two_networks_do_not_share_a_figure(make_runs: MakeRuns, campaign_text: str) -> None:
+    campaign = campaign_text.replace("[run]", 'networks = ["lenet-300-100", "conv-small"]\n[run]')
+    with pytest.raises(UserError, match="lenet-300-100 on digits, conv-small on digits"):
+        accuracy.data(make_runs(campaign=campaign))
+
+
+def test_no_sweep_and_no_run_are_refused_with_a_remedy(make_runs: MakeRuns, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unilth sweep"):
+        accuracy.data(tmp_path / "nothing")
+    with pytest.raises(UserError, match="no finished run"):
+        accuracy.data(make_runs("empty", skip=lambda spec: True))
+
+
+def test_repeated_runs_that_took_another_time_give_the_same_bytes(make_runs: MakeRuns, tmp_path: Path) -> None:
+    (spec,) = choose(("accuracy",))
+    first = render(spec, tmp_path / "a" / "figures", make_runs("a/runs", seconds=1.0))
+    second = render(spec, tmp_path / "b" / "figures", make_runs("b/runs", seconds=7.0))
+    assert first == second
+    other = render(spec, tmp_path / "c" / "figures", make_runs("c/runs", accuracy=lambda spec: 0.5 + 0.01 * spec.seed))
+    assert other[".csv"] != first[".csv"] and other[".json"] != first[".json"]
+
+
+def test_every_recipe_of_the_zoo_has_its_own_look() -> None:
+    looks = [accuracy.LOOKS[row.name][1:] for row in ZOO]
+    assert len(set(looks)) == len(looks)
