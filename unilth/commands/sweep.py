@@ -65,7 +65,7 @@ class _Show:
     def __init__(self, bar: Bar, console: Console) -> None:
         self.bar, self.console = bar, console
         self.task = bar.add_task("", total=None)
-        self.tenths = -1
+        self.tenths = 0
 
     def __call__(self, progress: Progress) -> None:
         over = progress.skipped + progress.done + progress.failed

@@ -1,0 +1,200 @@
+"""Comparison tables: numbers against hand-made records, and nothing guessed where runs are missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unilth.errors import UserError
+from unilth.sims.campaign import parse
+from unilth.sims.records import DamagedRecord
+from unilth.sims.results import Store
+from unilth.sims.spec import RunSpec
+from unilth.sims.statistics import holm, sign_flip_p
+from unilth.sims.sweep import keep_campaign
+from unilth.sims.table import compare
+from unilth.sims.table_text import cell_text, comma_separated, difference_text, grids, latex, markdown
+
+TOML = """
+claim = "c"
+[grid]
+recipes = ["dense", "l2", "lth"]
+sparsities = [0.5, 0.9]
+seeds = 5
+"""
+CAMPAIGN = parse(TOML, name="some", where="some.toml")
+LEVELS = {"dense": 0.97, "l2": 0.95, "lth": 0.96}
+
+
+def accuracy(spec: RunSpec) -> float:
+    return LEVELS[spec.recipe] - 0.02 * spec.sparsity + 0.001 * ((spec.seed * 7 + len(spec.recipe)) % 5)
+
+
+def record(spec: RunSpec, **more: object) -> dict:
+    return {"test": {"accuracy": accuracy(spec), "loss": 1 - accuracy(spec)}, "unilth": "0.1.0", "device": "cpu"} | more
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "out")
+    made.create()
+    keep_campaign(made, CAMPAIGN)
+    for spec in CAMPAIGN.specs:
+        made.write(spec, record(spec))
+    return made
+
+
+def remove(store: Store, recipe: str, sparsity: float, seeds: set[int]) -> None:
+    for spec in CAMPAIGN.specs:
+        if (spec.recipe, spec.sparsity) == (recipe, sparsity) and spec.seed in seeds:
+            shutil.rmtree(store.folder(spec))
+
+
+def test_the_numbers_are_those_of_the_records(store: Store) -> None:
+    (comparison,) = compare(store.root, baseline="l2")
+    assert comparison.recipes == ("dense", "l2", "lth") and comparison.sparsities == (0.0, 0.5, 0.9)
+    assert set(comparison.entries) == {("dense", 0.0), ("l2", 0.5), ("l2", 0.9), ("lth", 0.5), ("lth", 0.9)}
+    lth = [accuracy(RunSpec("lth", sparsity=0.9, seed=seed)) for seed in range(5)]
+    l2 = [accuracy(RunSpec("l2", sparsity=0.9, seed=seed)) for seed in range(5)]
+    entry = comparison.entries["lth", 0.9]
+    assert (entry.cell.n, entry.expected) == (5, 5)
+    assert math.isclose(entry.cell.mean, np.mean(lth)) and math.isclose(entry.cell.deviation, np.std(lth, ddof=1))
+    differences = [a - b for a, b in zip(lth, l2, strict=True)]
+    assert math.isclose(entry.difference.mean, np.mean(differences))
+    assert entry.difference.p == sign_flip_p(differences)
+    raw = [comparison.entries["lth", sparsity].difference.p for sparsity in (0.5, 0.9)]
+    assert [comparison.entries["lth", sparsity].adjusted for sparsity in (0.5, 0.9)] == holm(raw)
+    assert comparison.entries["l2", 0.9].difference is None  # nothing is compared with itself
+    assert comparison.entries["dense", 0.0].difference is None  # the baseline has no dense cell
+    assert any("5 pairs no p before the correction is below 0.0625, so none can be" in n for n in comparison.notes)
+
+
+def test_everything_is_compared_with_a_dense_baseline(store: Store) -> None:
+    (comparison,) = compare(store.root, baseline="dense")
+    entry = comparison.entries["lth", 0.9]
+    dense = [accuracy(RunSpec("dense", sparsity=0.0, seed=seed)) for seed in range(5)]
+    lth = [accuracy(RunSpec("lth", sparsity=0.9, seed=seed)) for seed in range(5)]
+    assert math.isclose(entry.difference.mean, np.mean(lth) - np.mean(dense))
+    assert sum(entry.difference is not None for entry in comparison.entries.values()) == 4
+
+
+def test_missing_runs_are_counted_and_never_guessed(store: Store) -> None:
+    remove(store, "lth", 0.9, {0, 1, 2, 3, 4})
+    remove(store, "lth", 0.5, {1, 2})
+    remove(store, "l2", 0.5, {0, 1, 2, 3})
+    (comparison,) = compare(store.root, baseline="l2")
+    entries, metric = comparison.entries, comparison.metric
+    assert cell_text(entries["lth", 0.9], metric) == "0 of 5"
+    assert cell_text(entries["lth", 0.5], metric).endswith("(3 of 5)")
+    assert (
+        cell_text(entries["l2", 0.5], metric) == f"{100 * accuracy(RunSpec('l2', sparsity=0.5, seed=4)):.2f} (1 of 5)"
+    )
+    assert cell_text(entries.get(("dense", 0.5)), metric) == "–"
+    assert difference_text(entries["lth", 0.9], metric) == "0 pairs"
+    assert entries["lth", 0.5].difference.n == 1  # seed 4 is the only one that both have
+    assert "n = 5 seeds in every cell" not in markdown([comparison])
+
+
+def test_texts_have_every_cell(store: Store) -> None:
+    comparisons = compare(store.root, baseline="l2")
+    entry = comparisons[0].entries["lth", 0.5]
+    shown = f"{100 * entry.cell.mean:.2f} ± {100 * entry.cell.half:.2f}"
+    text = markdown(comparisons)
+    assert f"| lth | – | {shown} |" in text and "n = 5 seeds in every cell" in text
+    assert text.count("| --- |") == 2
+    assert shown.replace("±", r"$\pm$") in latex(comparisons)
+    assert latex(comparisons).count(r"\begin{tabular}") == latex(comparisons).count(r"\end{tabular}") == 2
+    assert r"test.accuracy, \%" in latex(comparisons)
+    rows = list(csv.DictReader(io.StringIO(comma_separated(comparisons))))
+    assert len(rows) == 5
+    row = next(row for row in rows if (row["recipe"], row["sparsity"]) == ("lth", "0.5"))
+    assert float(row["mean"]) == entry.cell.mean and float(row["p_holm"]) == entry.adjusted and row["n"] == "5"
+    dense = next(row for row in rows if row["recipe"] == "dense")
+    assert dense["difference"] == "" and dense["baseline"] == "l2"
+    (_, table), (_, differences) = grids(comparisons[0])
+    assert table[0] == ["recipe", "0", "0.5", "0.9"]
+    assert [line[0] for line in differences] == ["recipe", "lth"] and differences[0] == ["recipe", "0.5", "0.9"]
+
+
+def test_other_metrics(store: Store) -> None:
+    (comparison,) = compare(store.root, metric="test.loss")
+    assert cell_text(comparison.entries["dense", 0.0], "test.loss").startswith("0.02")
+    assert "%," not in markdown([comparison])
+    with pytest.raises(UserError, match=r"no run has a number 'test.acuracy' \(did you mean 'test.accuracy'"):
+        compare(store.root, metric="test.acuracy")
+    with pytest.raises(UserError, match=r"no run has a number 'device'"):
+        compare(store.root, metric="device")
+
+
+def test_runs_without_the_number_are_missing_and_said(store: Store) -> None:
+    spec = RunSpec("lth", sparsity=0.9, seed=0)
+    shutil.rmtree(store.folder(spec))
+    store.write(spec, record(spec, test={"accuracy": float("nan")}))
+    (comparison,) = compare(store.root)
+    assert comparison.entries["lth", 0.9].cell.n == 4
+    assert comparison.notes[0] == "1 finished runs have no number test.accuracy; their cells count them as missing"
+
+
+def test_runs_of_no_campaign_are_left_out_and_said(store: Store) -> None:
+    stranger = RunSpec("lth", sparsity=0.9, seed=0, epochs=3)
+    store.write(stranger, record(stranger, test={"accuracy": 0.0}))
+    (comparison,) = compare(store.root)
+    assert comparison.entries["lth", 0.9].cell.n == 5
+    assert comparison.notes == ("1 runs that belong to no campaign of this directory are left out",)
+
+
+def test_without_a_campaign_nothing_is_expected(store: Store) -> None:
+    shutil.rmtree(store.root / "campaigns")
+    remove(store, "lth", 0.5, {1})
+    (comparison,) = compare(store.root)
+    assert comparison.entries["lth", 0.5].expected is None
+    assert cell_text(comparison.entries["lth", 0.5], "test.accuracy").endswith("(n = 4)")
+    other = RunSpec("lth", sparsity=0.9, seed=0, epochs=3)
+    store.write(other, record(other))
+    with pytest.raises(UserError, match=r"differ in epochs \((60, 3|3, 60)\) and would share a cell"):
+        compare(store.root)
+
+
+def test_differences_in_settings_and_versions_are_said(tmp_path: Path) -> None:
+    text = TOML + "[run]\nepochs = 9\n[run.lth]\nepochs = 10\n"
+    campaign, store = parse(text, name="some", where="some.toml"), Store(tmp_path)
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec, unilth="0.2.0" if spec.seed else "0.1.0"))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == ("the runs differ in epochs: 10, 9", "the runs differ in unilth: 0.1.0, 0.2.0")
+
+
+def test_each_network_has_its_own_table_and_all_are_corrected_together(tmp_path: Path) -> None:
+    specs = tuple(
+        RunSpec(recipe, network=network, sparsity=0.9, seed=seed)
+        for network in ("lenet-300-100", "conv-small") for recipe in ("l2", "lth") for seed in range(8)
+    )  # fmt: skip
+    store = Store(tmp_path)
+    for spec in specs:
+        store.write(spec, record(spec))
+    first, second = compare(tmp_path, baseline="l2")
+    assert {first.network, second.network} == {"lenet-300-100", "conv-small"}
+    raw = [comparison.entries["lth", 0.9].difference.p for comparison in (first, second)]
+    assert raw == [2 / 2**8] * 2
+    assert [comparison.entries["lth", 0.9].adjusted for comparison in (first, second)] == [4 / 2**8] * 2
+
+
+def test_what_cannot_be_compared_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no run has the baseline 'lht' \(did you mean 'lth'"):
+        compare(store.root, baseline="lht")
+    with pytest.raises(UserError, match="there is no directory"):
+        compare(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no finished run"):
+        compare(tmp_path / "empty")
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DamagedRecord, match="run the sweep again"):
+        compare(store.root)
