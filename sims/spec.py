@@ -17,7 +17,8 @@ from unilth.errors import UserError
 def closest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'a' or 'b'?)`` where something known is close to ``word``, otherwise all that is known."""
     known = list(known)
-    near = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    begun = [name for name in known if word and name.startswith(word.lower())]
+    near = list(dict.fromkeys(begun + difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)))[:3]
     if near:
         return f" (did you mean {' or '.join(repr(name) for name in near)}?)"
     return f" (known are {', '.join(known)})"

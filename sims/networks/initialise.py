@@ -32,7 +32,7 @@ def materialise(network: nn.Module) -> None:
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Kaiming normal (fan-in, gain sqrt 2) for Linear and Conv weights, biases 0, batch norm 1 and 0; in place.
+    """Kaiming normal (fan-in, gain sqrt 2) for Linear and Conv weights, biases 0, normalisation 1 and 0; in place.
 
     The initialisation that RST starts from (Bai et al. 2022), used for every recipe. UserError for a layer with
     parameters or buffers that it does not know, which would otherwise stay uninitialised.
@@ -44,7 +44,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
-        elif isinstance(module, _BatchNorm):
+        elif isinstance(module, (_BatchNorm, nn.LayerNorm, nn.GroupNorm)):
             module.reset_parameters()  # ones, zeros and fresh statistics: draws nothing
         elif own:
             kind = type(module).__name__

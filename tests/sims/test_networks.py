@@ -10,7 +10,7 @@ from torch import nn
 
 from unilth.errors import UserError
 from unilth.sims.masks import prunable
-from unilth.sims.networks import build, initialise
+from unilth.sims.networks import NETWORKS, build, initialise
 from unilth.sims.networks.initialise import materialise
 from unilth.sims.streams import stream
 
@@ -47,6 +47,17 @@ def test_lenet_has_its_weights_and_scale():
 def test_networks_map_a_batch_to_logits(name):
     network = build(name, (3, 9, 11), 7, stream(0, "initial"))
     assert network(torch.zeros(5, 3, 9, 11)).shape == (5, 7)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in SMALL])
+def test_image_networks_are_initialised_whole(name):
+    network = build(name, (3, 32, 32), 10, stream(0, "initial"))
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    for weight in prunable(network).values():
+        assert weight.std().item() == pytest.approx(math.sqrt(2 / weight[0].numel()), rel=0.25)
+    if name.startswith(("conv", "vgg")):
+        with pytest.raises(UserError, match="square"):
+            build(name, (3, 32, 28), 10, stream(0, "initial"))
 
 
 def test_materialised_networks_keep_their_ties_and_types():

@@ -62,6 +62,8 @@ def test_what_cannot_be_used_is_named(text, named):
 
 def test_closest():
     assert closest("unlth", ["unilth", "omp"]) == " (did you mean 'unilth'?)"
+    assert closest("lenet", ["resnet", "lenet-300-100"]) == " (did you mean 'lenet-300-100' or 'resnet'?)"
+    assert closest("", ["unilth"]) == " (known are unilth)"
     assert closest("zzz", ["unilth", "omp"]) == " (known are unilth, omp)"
 
 

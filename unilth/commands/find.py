@@ -25,7 +25,7 @@ class Args:
     out: Path
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
-    """lenet-300-100 or conv-small"""
+    """lenet-300-100, conv-small, conv-2/4/6, resnet20/56 (or resnet20-a, resnet56-a), resnet18, wrn-22-2 or vgg16"""
     data: str = RunSpec.data
     """digits"""
     sparsity: float = RunSpec.sparsity
