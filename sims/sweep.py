@@ -187,11 +187,15 @@ class _Watch:
         if not means:
             return None, untimed
         typical, now = _mean(list(means.values())), monotonic()
-        work = 0.0
+        work = longest = 0.0
         for spec in self.left:
             expected = means.get(_kind(spec), typical)
-            work += max(0.0, expected - (now - self.running[spec])) if spec in self.running else expected
-        return work / self.workers, untimed
+            if spec in self.running:
+                elapsed = now - self.running[spec]
+                expected = max(expected - elapsed, elapsed / 10)  # overdue: nobody knows, but not nothing
+                longest = max(longest, expected)
+            work += expected
+        return max(work / self.workers, longest), untimed
 
 
 def _mean(values: list[float]) -> float:

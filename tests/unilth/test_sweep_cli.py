@@ -75,6 +75,16 @@ def test_a_sweep_says_what_it_did_and_a_second_one_skips(campaign: Path, tmp_pat
     assert len(Store(out).records()) == 6
 
 
+def test_a_terminal_has_a_bar_that_goes_away(campaign: Path, tmp_path: Path, capsys, fake, monkeypatch) -> None:
+    fake()
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the captured stream for a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["sweep", str(campaign), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
+    shown = capsys.readouterr().err
+    assert "6/6 runs" in shown and "all finished" in shown
+    assert shown.endswith("\x1b[2K")  # the line is wiped
+
+
 def test_a_failed_run_is_exit_code_1_with_its_reason(campaign: Path, tmp_path: Path, capsys, fake) -> None:
     fake(("lth", 1))
     argv = ["sweep", str(campaign), "--out", str(tmp_path / "out"), "--workers", "1"]
@@ -96,6 +106,7 @@ def test_a_damaged_record_is_said(campaign: Path, tmp_path: Path, capsys, fake) 
     assert cli.main(argv) == 0
     record = Store(out).folder(load(campaign).specs[0]) / "record.json"
     record.write_bytes(record.read_bytes()[:30])
+    capsys.readouterr()
     assert "is not JSON; run the sweep again" in complaint(capsys, ["table", str(out)])
     assert cli.main([*argv, "--dry-run"]) == 0
     assert "1 of them because their record is damaged" in capsys.readouterr().out

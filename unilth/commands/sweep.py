@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from unilth.sims.campaign import Campaign, load
@@ -64,13 +64,15 @@ class _Show:
 
     def __init__(self, bar: Bar, console: Console) -> None:
         self.bar, self.console = bar, console
-        self.task = bar.add_task("", total=None)
+        self.task: TaskID | None = None
         self.tenths = 0
 
     def __call__(self, progress: Progress) -> None:
         over = progress.skipped + progress.done + progress.failed
         text = f"{time_left(progress)}  {', '.join(progress.current)}"
-        self.bar.update(self.task, total=progress.total, completed=over, description=text)
+        if self.task is None:
+            self.task = self.bar.add_task("", total=progress.total)
+        self.bar.update(self.task, completed=over, description=text)
         tenths = 10 * over // progress.total
         if self.bar.disable and tenths > self.tenths:
             self.tenths = tenths
