@@ -1,8 +1,9 @@
 """Spectral filters: every linear way of not going all the way to the minimiser, as rows of one table.
 
-An estimator that multiplies the i-th eigen-component of (minimiser - start) by g(s_i) is a filter g with residual r = 1-g.
-Gradient descent, gradient flow, ridge, iterated Tikhonov, heavy ball and Nesterov's flow are rows of `TABLE`; risk, degrees
-of freedom and comparisons are written once, for any row (catalogue, notation and T1.1, T1.3, T2.3, T4.3, T4.4).
+An estimator that multiplies the i-th eigen-component of (minimiser - start) by g(s_i) is a filter g with residual r =
+1-g. Gradient descent, gradient flow, ridge, iterated Tikhonov, heavy ball and Nesterov's flow are rows of `TABLE`;
+risk, degrees of freedom and comparisons are written once, for any row (catalogue, notation and T1.1, T1.3, T2.3,
+T4.3, T4.4).
 
 Residual and gain are each computed without cancellation: both are accurate relatively, however small.
 """
@@ -43,9 +44,9 @@ class Row:
 class Filter:
     """A row of the table with its setting: a filter with one parameter left.
 
-    Every method takes eigenvalues (d,) >= 0 and a parameter >= 0 of any shape (p...) and returns (p..., d), or (p...) where
-    it sums over eigenvalues. Steps are integers. Raises UserError on negative or non-finite eigenvalues and on parameters
-    below 0.
+    Every method takes eigenvalues (d,) >= 0 and a parameter >= 0 of any shape (p...) and returns (p..., d), or (p...)
+    where it sums over eigenvalues. Steps are integers. Raises UserError on negative or non-finite eigenvalues and on
+    parameters below 0.
     """
 
     row: Row

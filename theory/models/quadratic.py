@@ -1,4 +1,5 @@
-"""A quadratic loss L(w) = (w-w*)'H(w-w*)/2 with any symmetric PSD H, singular allowed, and what runs on it, in closed form.
+"""A quadratic loss L(w) = (w-w*)'H(w-w*)/2 with any symmetric PSD H, singular allowed, and what runs on it, in closed
+form.
 
 H is decomposed once; after that gradient descent, gradient flow, ridge and every other filter are a product per answer
 (catalogue T1.1, T1.3, T1.7, T2.1).
@@ -91,7 +92,7 @@ class Quadratic:
         return self.filtered(GRADIENT_FLOW, time, start)
 
     def ridge(self, penalty: ArrayLike, centre: ArrayLike | None = None) -> Array:
-        """argmin L(w) + a/2 ||w - centre||^2 for penalties a >= 0, shape (*penalty.shape, n); a = 0 is the limit a -> 0+."""
+        """argmin L(w) + a/2 ||w - centre||^2 for penalties a >= 0 (0: the limit), shape (*penalty.shape, n)."""
         return self.filtered(RIDGE, penalty, centre)
 
     def generalised_ridge(self, penalty: ArrayLike, centre: ArrayLike | None = None) -> Array:
@@ -103,8 +104,8 @@ class Quadratic:
     def stopping_penalty(self, schedule: ArrayLike) -> Array:
         """The matrix P (n, n) whose generalised ridge is gradient descent with step sizes `schedule` (k,) (T2.1).
 
-        P = (sum_j e_j prod_(i<=j) (I - e_i H)^-1)^-1, which is 1/sum_j e_j on the kernel. Not positive where an odd number
-        of factors 1 - e_j s is negative; 0 where one is 0.
+        P = (sum_j e_j prod_(i<=j) (I - e_i H)^-1)^-1, which is 1/sum_j e_j on the kernel. Not positive where an odd
+        number of factors 1 - e_j s is negative; 0 where one is 0.
         """
         factors = self._factors(schedule)
         with np.errstate(divide="ignore", invalid="ignore"):

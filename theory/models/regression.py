@@ -1,6 +1,7 @@
 """Exact risk of any spectral filter in fixed-design least squares (catalogue, notation; T2.2, T3.1, T5.1).
 
-y = X beta + noise, X (n, p), S = X'X/n with eigenvalues s_i and eigenvectors q_i, start at 0. A filter with residual r has
+y = X beta + noise, X (n, p), S = X'X/n with eigenvalues s_i and eigenvectors q_i, start at 0. A filter with residual
+r has
 
     estimation risk   sum_i b_i r_i^2 + v_i (1-r_i)^2,   b_i = (q_i'beta)^2,  v_i = sigma^2/(n s_i),
 
@@ -102,7 +103,8 @@ class Regression:
         return (bias + variance).sum(-1)
 
     def out_of_sample_risk(self, rule: Filter, parameter: ArrayLike, covariance: ArrayLike) -> Array:
-        """E (x'(estimate - beta))^2 for x of covariance Sigma, given in the eigenbasis (d, d), shape (*parameter.shape,).
+        """E (x'(estimate - beta))^2 for x of covariance Sigma, given in the eigenbasis (d, d), shape
+        (*parameter.shape,).
 
         Sigma need not commute with S, so the signs of the coefficients matter (T3.3).
         """
@@ -112,7 +114,7 @@ class Regression:
         return np.einsum("...i,ij,...j->...", bias, sigma, bias) + variance.sum(-1)
 
     def bayes_out_of_sample_risk(self, rule: Filter, parameter: ArrayLike, covariance: ArrayLike) -> Array:
-        """The same averaged over a prior with uncorrelated q_i'beta of mean 0 and variance b_i: only Sigma_ii count (T3.2)."""
+        """The same averaged over uncorrelated q_i'beta of mean 0 and variance b_i: only Sigma_ii count (T3.2)."""
         weights = np.diag(self._covariance(covariance))
         bias = weights * self.signal * rule.residual(self.eigenvalues, parameter) ** 2
         return (bias + self._variance(rule.gain(self.eigenvalues, parameter), weights)).sum(-1)
@@ -132,10 +134,11 @@ class Regression:
         return float((self._weights(kind) * left).sum())
 
     def tuned(self, rule: Filter, kind: Kind = "estimation", points: int = 2000) -> Tuned:
-        """The least risk over the filter's parameter: a grid over all scales, then Brent's method at every local minimum.
+        """The least risk over the filter's parameter: a grid over all scales, then Brent's method at every local
+        minimum.
 
-        The ends of the range, doing nothing and going all the way, are compared too. Steps are searched among integers up
-        to 10^6.
+        The ends of the range, doing nothing and going all the way, are compared too. Steps are searched among
+        integers up to 10^6.
         """
         positive = self.eigenvalues[self.eigenvalues > 0]
         if not len(positive):
@@ -179,11 +182,12 @@ class Regression:
 
 
 def risk_surface(times: ArrayLike, penalties: ArrayLike, problem: Regression, kind: Kind = "estimation") -> Array:
-    """Risk of gradient flow on the ridge objective, stopped: shape (times, penalties), times and penalties >= 0, finite.
+    """Risk of gradient flow on the ridge objective, stopped: shape (times, penalties), times and penalties >= 0,
+    finite.
 
-    At time t and penalty a the residual is (a + s e^{-(s+a)t})/(s+a); a = 0 is plain early stopping, t large plain ridge
-    (T2.4). Because e^{-(s+a)t} = e^{-st} e^{-at}, the surface is four products of a (times, d) and a (d, penalties)
-    matrix. Every term is positive, so nothing cancels.
+    At time t and penalty a the residual is (a + s e^{-(s+a)t})/(s+a); a = 0 is plain early stopping, t large plain
+    ridge (T2.4). Because e^{-(s+a)t} = e^{-st} e^{-at}, the surface is four products of a (times, d) and a (d,
+    penalties) matrix. Every term is positive, so nothing cancels.
     """
     t, a = np.asarray(times, float), np.asarray(penalties, float)
     if (
