@@ -114,9 +114,9 @@ def against_baseline(results: Path) -> list[Block]:
         tuple(rows),
         frozenset(range(1, len(pruned) + 1)),
         f"Difference from “{accuracy.title(BASELINE)}” in percentage points, paired by seed: mean ± half the 95% "
-        "t-interval, and the p-value after Holm's correction.",
+        "t-interval, and the p-value after Holm's correction where it is below 1.",
     )
-    return [table, *(Paragraph(f"{note[:1].upper()}{note[1:]}.") for note in comparison.notes)]
+    return [table, *(Paragraph(f"Note: {note}.") for note in comparison.notes)]
 
 
 def difference(entry: Entry | None) -> Cell:
@@ -124,8 +124,8 @@ def difference(entry: Entry | None) -> Cell:
     if entry is None or entry.difference is None or entry.difference.mean is None:
         return cell("-")
     half = "" if entry.difference.half is None else f" ± {100 * entry.difference.half:.1f}"
-    p = "" if entry.adjusted is None else f"p = {entry.adjusted:.2g}"
-    return cell(f"{100 * entry.difference.mean:+.1f}{half}", p)
+    p = "" if entry.adjusted is None or entry.adjusted == 1 else f"p = {entry.adjusted:.2g}"
+    return cell(f"{100 * entry.difference.mean:+.1f}{half}".replace("-", "−"), p)
 
 
 def find_line(spec: dict, name: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,11 @@ from unilth.paper_figures import manifest
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage did, in words, and what is wrong with the result ("" if nothing is)."""
+    """What a stage did, in words, and what is wrong with the result ("" if nothing is); a defect has a traceback."""
 
     what: str
     problem: str = ""
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,35 +43,61 @@ class Stage:
 Say = Callable[[str, str, dict[str, Any]], None]  # stage, event (skipped, started, finished), the manifest's entry
 
 
-def run_stages(out: Path, stages: Sequence[Stage], facts: dict[str, Any], say: Say) -> bool:
-    """Run the stages in order, keeping `out`'s manifest up to date; True if no stage has a problem.
+def run_stages(out: Path, groups: Sequence[Sequence[Stage]], facts: dict[str, Any], say: Say) -> bool:
+    """Run the groups in order, the stages of a group at the same time; True if no stage has a problem.
 
-    A stage that raises is recorded as failed and the next one runs: the report must be written whatever happens.
-    Interrupts and missing libraries are not the stage's fault and end the reproduction.
+    `out`'s manifest is kept up to date. A stage that raises is recorded as failed and the next one runs: the report
+    must be written whatever happens. Interrupts and missing libraries are not the stage's fault and end everything.
     """
-    whole = {**manifest.read(out), **facts}
-    entries: dict[str, Any] = whole["stages"]
-    for stage in stages:
-        wanted, before = stage.inputs(), entries.get(stage.name, {})
-        if before.get("status") == "done" and before.get("inputs") == wanted and unchanged(out, stage, before):
-            say(stage.name, "skipped", before)
+    book = Book(out, {**manifest.read(out), **facts}, say)
+    for group in groups:
+        if len(group) == 1:  # in this thread, which is the one that an interrupt reaches
+            book.settle(group[0])
             continue
-        entries[stage.name] = {"status": "interrupted", "inputs": wanted, "started": manifest.now()}
-        manifest.write(out, whole)
-        say(stage.name, "started", entries[stage.name])
+        with ThreadPoolExecutor(len(group)) as threads:
+            for done in [threads.submit(book.settle, stage) for stage in group]:
+                done.result()
+    return all(book.entries[stage.name].get("status") == "done" for group in groups for stage in group)
+
+
+class Book:
+    """The manifest while stages run, perhaps several at a time; only one of them writes at once."""
+
+    def __init__(self, out: Path, whole: dict[str, Any], say: Say) -> None:
+        self.out, self.whole, self.say = out, whole, say
+        self.entries: dict[str, Any] = whole["stages"]
+        self.lock = threading.Lock()
+
+    def note(self, stage: str, event: str, entry: dict[str, Any]) -> None:
+        """Put an entry into the manifest on disk and say so."""
+        with self.lock:
+            if event != "skipped":
+                self.entries[stage] = entry
+                manifest.write(self.out, self.whole)
+            self.say(stage, event, entry)
+
+    def settle(self, stage: Stage) -> None:
+        """Skip or run one stage."""
+        wanted, before = stage.inputs(), self.entries.get(stage.name, {})
+        if before.get("status") == "done" and before.get("inputs") == wanted and unchanged(self.out, stage, before):
+            self.note(stage.name, "skipped", before)
+            return
+        entry = {"status": "interrupted", "inputs": wanted, "started": manifest.now()}
+        self.note(stage.name, "started", entry)
         began = time.monotonic()
         outcome = attempt(stage)
-        entries[stage.name] |= {
+        written = {path.relative_to(self.out).as_posix(): sha256(path) for path in stage.outputs() if path.is_file()}
+        entry = {
+            **entry,
             "status": "failed" if outcome.problem else "done",
             "what": outcome.what,
             "problem": outcome.problem,
+            "traceback": outcome.traceback.splitlines(),
             "seconds": round(time.monotonic() - began, 3),
             "finished": manifest.now(),
-            "outputs": {path.relative_to(out).as_posix(): sha256(path) for path in stage.outputs() if path.is_file()},
+            "outputs": written,
         }
-        manifest.write(out, whole)
-        say(stage.name, "finished", entries[stage.name])
-    return all(entries[stage.name].get("status") == "done" for stage in stages)
+        self.note(stage.name, "finished", entry)
 
 
 def attempt(stage: Stage) -> Outcome:
@@ -79,7 +109,7 @@ def attempt(stage: Stage) -> Outcome:
     except (UserError, OSError) as error:
         return Outcome("", str(error))
     except Exception as error:
-        return Outcome("", f"{type(error).__name__}: {error}")
+        return Outcome("", f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def unchanged(out: Path, stage: Stage, before: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ class Lab:
         self.calls.clear()
         one, two = self.out / "one.txt", self.out / "two.txt"
         stages = (
-            Stage("first", lambda: self.source, self.first, lambda: [one]),
-            Stage("second", lambda: one.read_text() if one.exists() else "", self.second, lambda: [two]),
+            [Stage("first", lambda: self.source, self.first, lambda: [one])],
+            [Stage("second", lambda: one.read_text() if one.exists() else "", self.second, lambda: [two])],
         )
         good = run_stages(self.out, stages, {"command": "test"}, lambda stage, event, entry: None)
         return good, list(self.calls)
@@ -71,7 +72,7 @@ def test_a_stage_that_is_not_complete_is_run_again(tmp_path: Path) -> None:
     calls = []
     stage = Stage("sweep", lambda: "a", lambda: calls.append(1) or Outcome("ran"), complete=lambda: len(calls) > 1)
     for expected in (1, 2, 2):
-        run_stages(tmp_path, (stage,), {}, lambda *event: None)
+        run_stages(tmp_path, [[stage]], {}, lambda *event: None)
         assert len(calls) == expected
 
 
@@ -92,6 +93,18 @@ def test_a_failure_is_recorded_the_next_stage_runs_and_the_next_time_tries_again
     assert entry["status"] == "failed" and says in entry["problem"]
     lab.fault = None
     assert lab.run() == (True, ["first", "second"])
+
+
+def test_stages_of_a_group_run_at_the_same_time(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=10)  # passes only if the two meet
+
+    def meet() -> Outcome:
+        both.wait()
+        return Outcome("met")
+
+    group = [Stage(name, lambda: "", meet) for name in ("one", "other")]
+    assert run_stages(tmp_path, [group], {}, lambda *event: None)
+    assert {entry["what"] for entry in manifest.read(tmp_path)["stages"].values()} == {"met"}
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ModuleNotFoundError("No module named 'torch'", name="torch")])
