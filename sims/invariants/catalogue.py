@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 
 from unilth.errors import UserError
+from unilth.sims.invariants.finder_penalty import FINDER_PENALTY
+from unilth.sims.invariants.finder_result import FINDER_RESULT
+from unilth.sims.invariants.finder_training import FINDER_TRAINING
 from unilth.sims.invariants.invariant import Invariant
 from unilth.sims.invariants.mask_chance import MASK_CHANCE
 from unilth.sims.invariants.mask_counts import MASK_COUNTS
@@ -12,7 +15,16 @@ from unilth.sims.invariants.mask_form import MASK_FORM
 from unilth.sims.invariants.mask_order import MASK_ORDER
 from unilth.sims.invariants.schedules import SCHEDULES
 
-CATALOGUE: tuple[Invariant, ...] = (*MASK_FORM, *MASK_COUNTS, *MASK_ORDER, *MASK_CHANCE, *SCHEDULES)
+CATALOGUE: tuple[Invariant, ...] = (
+    *MASK_FORM,
+    *MASK_COUNTS,
+    *MASK_ORDER,
+    *MASK_CHANCE,
+    *SCHEDULES,
+    *FINDER_RESULT,
+    *FINDER_TRAINING,
+    *FINDER_PENALTY,
+)
 
 
 def catalogue(kind: str) -> tuple[Invariant, ...]:

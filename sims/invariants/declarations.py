@@ -80,7 +80,8 @@ class TicketFinder:
     """A ticket finder ``find(network, data, sparsity, *, seed)`` -> object with ``.mask``, ``.weights``, ``.initial``.
 
     Attributes:
-        rewinds: kept weights start the final training again from their initial values.
+        rewinds: the final training starts again from the initial values of the kept weights and of everything else;
+            "weights" claims it for the kept weights only.
         keeps: "largest": kept weights were the largest in magnitude when the mask was taken; "random"; or "other".
         scope: as for a mask rule; "other" leaves the layers' shares free, the total count is judged all the same.
         handles: abilities beyond the universal ones, any of "dropout", "tied", "frozen", "bfloat16".
@@ -91,7 +92,7 @@ class TicketFinder:
     """
 
     kind: ClassVar[str] = "ticket-finder"
-    rewinds: bool = False
+    rewinds: bool | str = False
     keeps: str = "other"
     scope: str = "other"
     handles: frozenset[str] = frozenset()
@@ -103,6 +104,8 @@ class TicketFinder:
     def __post_init__(self) -> None:
         _one_of("keeps", self.keeps, KEEPS)
         _one_of("scope", self.scope, SCOPES)
+        if self.rewinds not in (True, False, "weights"):
+            raise UserError(f'rewinds={self.rewinds!r} is not known; use True, False or "weights"')
         for ability in self.handles:
             _one_of("handles", ability, ABILITIES)
         if self.stops_early is not None and not (isinstance(self.stops_early, int) and self.stops_early >= 1):
@@ -141,7 +144,7 @@ def penalty_schedule(*, ceiling: float, steps: int) -> Callable[[Target], Target
 
 def ticket_finder(
     *,
-    rewinds: bool = False,
+    rewinds: bool | str = False,
     keeps: str = "other",
     scope: str = "other",
     handles: Iterable[str] = (),

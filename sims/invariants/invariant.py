@@ -25,6 +25,10 @@ class Violation(Exception):
         self.expected = expected
 
 
+class NotJudged(Exception):
+    """A case that shows nothing about the invariant, with the reason: what was needed could not be seen."""
+
+
 def fail(*, got: str, expected: str) -> NoReturn:
     """Raise a :class:`Violation`."""
     raise Violation(got=got, expected=expected)

@@ -10,7 +10,7 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
 from unilth.sims.invariants.report import Report, Row
 from unilth.sims.invariants.search import smallest, violated
 from unilth.sims.invariants.targets import Loaded, load
@@ -54,13 +54,20 @@ class Session:
             if self.row(find_invariant(id, self.kind, "prerequisite")).status not in HOLDS:
                 return self._row(invariant, "blocked", note=f"needs {id}, which does not hold")
         started = time.perf_counter()
-        tried = 0
+        tried, unseen = 0, ""
         try:
             for case in invariant.cases(self.subject.claims, self.subject.plan):
+                try:
+                    bad = violated(invariant, self.subject, case)
+                except NotJudged as reason:
+                    unseen = str(reason)
+                    continue
                 tried += 1
-                if violated(invariant, self.subject, case):
+                if bad:
                     small, more = self._smallest(invariant)
                     return self._violated(invariant, small or case, tried + more, started)
+            if unseen and not tried:
+                return self._row(invariant, "not-applicable", note=unseen)
             small, more = self._smallest(invariant)
             tried += more
             if small is not None:
@@ -83,6 +90,8 @@ class Session:
                 return self._violated(invariant, case, 1, started)
         except UserError:
             raise
+        except NotJudged as reason:
+            return self._row(invariant, "not-applicable", note=str(reason))
         except Exception as error:
             raise UserError(
                 f"the case {json.dumps(case)[:80]} is none of {invariant.id} ({type(error).__name__}: {error})"

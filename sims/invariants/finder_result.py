@@ -1,0 +1,338 @@
+"""Invariants of ticket finders, part 1: what the answer holds, judged after the run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from unilth.sims.invariants import problems
+from unilth.sims.invariants.cases import pruned_count
+from unilth.sims.invariants.finder_run import Run, equal_states, run, state_of
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.observe import State
+
+KIND = "ticket-finder"
+FORM = ("finder-form",)
+
+
+def finder_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """An MLP and a convolutional network with batch norm; from budget standard a residual network and float64."""
+    names = ["mlp", "conv"]
+    if plan.budget != "quick":
+        names += ["residual", "float64"]
+    for name in names:
+        yield {"problem": name, "sparsity": 0.73, "seed": plan.seed % 1000}
+    if plan.budget == "thorough":
+        for sparsity in (0.29, 0.9, 0.98):
+            yield {"problem": "mlp", "sparsity": sparsity, "seed": plan.seed % 1000}
+
+
+def first_case(claims: Any, plan: Plan) -> Iterator[Case]:
+    """The smallest problem only, for invariants that need more runs."""
+    yield {"problem": "mlp", "sparsity": 0.73, "seed": plan.seed % 1000}
+
+
+def check_form(subject: Subject, case: Case) -> None:
+    """A mask of booleans, and two states that fit the network and are finite."""
+    seen = run(subject, case)
+    shapes = {name: value.shape for name, value in seen.given.items()}
+    for name, kept in state_of(seen.result, "mask").items():
+        if kept.dtype != torch.bool:
+            fail(got=f".mask[{name!r}] of dtype {kept.dtype}", expected="torch.bool, True = kept")
+        if shapes.get(name) != kept.shape:
+            fail(
+                got=f".mask[{name!r}] of shape {tuple(kept.shape)}",
+                expected=f"the network's {tuple(shapes.get(name, ()))}",
+            )
+    for part in ("weights", "initial"):
+        for name, value in state_of(seen.result, part).items():
+            if name not in shapes or value.shape != shapes[name]:
+                fail(
+                    got=f".{part}[{name!r}] of shape {tuple(value.shape)}",
+                    expected="the names and shapes of the network",
+                )
+            if value.dtype != seen.given[name].dtype:
+                fail(
+                    got=f".{part}[{name!r}] of dtype {value.dtype}", expected=f"the network's {seen.given[name].dtype}"
+                )
+            if not bool(torch.isfinite(value).all()):
+                fail(got=f".{part}[{name!r}] holds NaN or infinity", expected="finite values")
+        missing = sorted(set(seen.names) - set(state_of(seen.result, part)))
+        if missing:
+            fail(got=f".{part} without {', '.join(missing)}", expected="every weight of the network")
+
+
+def check_prunable_only(subject: Subject, case: Case) -> None:
+    """Nothing but weights of Linear and Conv layers is masked, and each of them is."""
+    seen = run(subject, case)
+    tied = {name for name in seen.given if name.endswith("third.weight")}
+    odd = sorted(name for name in set(seen.mask) - set(seen.names) - tied if bool((~seen.mask[name]).any()))
+    if odd:
+        fail(got=f"{', '.join(odd)} pruned", expected="weights of Linear and Conv layers only")
+    frozen = {name for name, parameter in seen.network.named_parameters() if not parameter.requires_grad}
+    missing = sorted(set(seen.names) - set(seen.mask) - frozen)
+    if missing:
+        fail(got=f"no mask for {', '.join(missing)}", expected="a mask for every weight of a Linear or Conv layer")
+
+
+def check_sparsity(subject: Subject, case: Case) -> None:
+    """floor(sparsity x n), over the declared scope; where none is declared, between the two ways of rounding."""
+    seen, sparsity = run(subject, case), case["sparsity"]
+    sizes = {name: kept.numel() for name, kept in seen.mask.items() if name in seen.names}
+    gone = {name: int((~seen.mask[name]).sum()) for name in sizes}
+    by_layer = {name: pruned_count(sparsity, size) for name, size in sizes.items()}
+    if subject.claims.scope == "layer":
+        for name, wanted in by_layer.items():
+            if gone[name] != wanted:
+                fail(
+                    got=f"{gone[name]} of {sizes[name]} pruned in {name!r}", expected=f"{wanted}, floor({sparsity} x n)"
+                )
+        return
+    n, total = sum(sizes.values()), sum(gone.values())
+    most = pruned_count(sparsity, n)
+    least = most if subject.claims.scope == "global" else sum(by_layer.values())
+    if not least <= total <= most:
+        fail(got=f"{total} of {n} pruned", expected=f"{most} = floor({sparsity} x {n})")
+
+
+def check_zero(subject: Subject, case: Case) -> None:
+    """Pruned weights are exactly 0 in the answer."""
+    seen = run(subject, case)
+    for name, kept in seen.mask.items():
+        alive = int(seen.result.weights[name][~kept].count_nonzero())
+        if alive:
+            fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
+
+
+def check_initial(subject: Subject, case: Case) -> None:
+    """`.initial` is the state that training started from: the network's as given, or as it first learned."""
+    seen = run(subject, case)
+    starts = [seen.given, *(event.state for event in seen.events if event.kind == "forward" and event.learns)][:2]
+    initial = state_of(seen.result, "initial")
+    if not any(equal_states(initial, start, seen.names) for start in starts):
+        wrong = [name for name in seen.names if not torch.equal(initial[name], seen.given[name])]
+        trained = equal_states(initial, seen.result.weights, seen.names)
+        what = "the weights after training" if trained else "neither the given nor the first trained weights"
+        fail(got=f".initial holds {what} in {', '.join(wrong)}", expected="the values that training started from")
+
+
+def check_own_memory(subject: Subject, case: Case) -> None:
+    """The parts of the answer share no memory with each other or with the caller's network."""
+    seen = run(subject, case)
+    parts = {
+        "the caller's network": seen.network.state_dict(), ".weights": state_of(seen.result, "weights"),
+        ".initial": state_of(seen.result, "initial"),
+    }  # fmt: skip
+    owners: dict[int, tuple[str, str]] = {}
+    for part, tensors in parts.items():
+        for name, value in tensors.items():
+            owner = owners.setdefault(value.untyped_storage().data_ptr(), (part, name))
+            if owner[0] != part and value.numel():
+                fail(
+                    got=f"{part}[{name!r}] shares memory with {owner[0]}",
+                    expected="copies, so that later training is harmless",
+                )
+
+
+def check_untouched(subject: Subject, case: Case) -> None:
+    """The caller's network is as it was: values, buffers, modes, gradients."""
+    seen = run(subject, case)
+    now = seen.network.state_dict()
+    if list(now) != list(seen.given):
+        fail(
+            got=f"the network's state has the keys {sorted(set(now) ^ set(seen.given))} more or less",
+            expected="the same keys",
+        )
+    changed = [name for name in seen.given if not torch.equal(now[name], seen.given[name])]
+    if changed:
+        fail(got=f"the caller's network was changed: {', '.join(changed)}", expected="a copy to be trained")
+    modes = {name: module.training for name, module in seen.network.named_modules()}
+    if modes != seen.modes:
+        fail(got="the caller's network was switched between training and evaluation", expected="the mode it had")
+
+
+def check_data(subject: Subject, case: Case) -> None:
+    """The caller's data is as it was."""
+    seen = run(subject, case)
+    for split in ("train", "validation"):
+        for what, now, then in zip(
+            ("inputs", "labels"), getattr(seen.data, split), getattr(seen.pristine, split), strict=True
+        ):
+            if not torch.equal(now, then):
+                fail(got=f"data.{split} {what} were changed in place", expected="data as given")
+
+
+def check_no_empty_layer(subject: Subject, case: Case) -> None:
+    """Every layer keeps a weight."""
+    empty = [name for name, kept in run(subject, case).mask.items() if not bool(kept.any())]
+    if empty:
+        fail(got=f"no weight left in {', '.join(empty)}", expected="at least one in every layer")
+
+
+def check_nested(subject: Subject, case: Case) -> None:
+    """The masks of the rounds only lose weights, and the last is the ticket's."""
+    seen = run(subject, case)
+    masks = getattr(seen.result, "masks", None)
+    if not masks:
+        fail(got="no .masks in the answer", expected=".masks, the mask of each round, as nested=True claims")
+    for number, (before, after) in enumerate(itertools.pairwise(masks), start=1):
+        revived = sum(int((after[name] & ~before[name]).sum()) for name in after)
+        if revived:
+            fail(
+                got=f"{revived} weights pruned in round {number} are kept in round {number + 1}",
+                expected="nested masks",
+            )
+    if not all(torch.equal(masks[-1][name], kept) for name, kept in seen.mask.items()):
+        fail(got="the last of .masks differs from .mask", expected="the same mask")
+
+
+def check_self_contained(subject: Subject, case: Case) -> None:
+    """`.weights` load into a fresh network, and are one state that the variant had, buffers included."""
+    seen = run(subject, case)
+    fresh = problems.network(case)
+    weights = state_of(seen.result, "weights")
+    try:
+        fresh.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        lines = " ".join(str(error).split())
+        fail(
+            got=f"a fresh network cannot load .weights: {lines[:160]}",
+            expected="a complete state_dict, buffers included",
+        )
+    states = [*(event.state for event in seen.events), *seen.live]
+    if not seen.steps():
+        raise NotJudged("no optimizer step on the network was seen")
+    wanted = masked(weights, seen.mask)
+    for state in {id(state): state for state in reversed(states)}.values():
+        if equal_states(wanted, masked(state, seen.mask)):
+            return
+    parameters = {name for name, _ in seen.network.named_parameters()}
+    known = any(equal_states(wanted, masked(state, seen.mask), parameters) for state in states)
+    what = "with other buffers (batch-norm statistics) than it had then" if known else "that the network never had"
+    fail(
+        got=f".weights is a state {what}", expected="one state of the trained network, parameters and buffers together"
+    )
+
+
+def masked(state: State, mask: State) -> State:
+    """A state with zeros where the mask prunes."""
+    return {name: value * mask[name] if name in mask else value for name, value in state.items()}
+
+
+def check_dense(subject: Subject, case: Case) -> None:
+    """At sparsity 0 nothing is pruned and no weight is held at 0."""
+    seen: Run = run(subject, case)
+    for name, kept in seen.mask.items():
+        if not bool(kept.all()):
+            fail(got=f"{int((~kept).sum())} weights of {name!r} pruned at sparsity 0", expected="none")
+        zeros = int((seen.result.weights[name] == 0).sum())
+        if zeros:
+            fail(got=f"{zeros} weights of {name!r} are exactly 0 at sparsity 0", expected="a dense network")
+
+
+def dense_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Sparsity 0."""
+    yield {"problem": "mlp", "sparsity": 0.0, "seed": plan.seed % 1000}
+
+
+def steep_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Also a sparsity at which global rankings empty layers."""
+    yield from first_case(claims, plan)
+    yield {"problem": "mlp", "sparsity": 0.98, "seed": plan.seed % 1000}
+
+
+def claim(name: str, wanted: Any = True) -> Any:
+    """Excuse: needs a claim."""
+    return lambda claims: "" if getattr(claims, name) == wanted else f"does not claim {name}={wanted!r}"
+
+
+def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:
+    return Invariant(id, KIND, statement, why, check, cases, **{"needs": FORM, **more})
+
+
+FINDER_RESULT = (
+    _row(
+        "finder-form",
+        "The answer has a boolean mask and two finite states that fit the network in names, shapes and dtypes.",
+        "torch.nn.utils.prune changes the state's keys, so that its tickets load into no dense network",
+        check_form,
+        needs=(),
+    ),
+    _row(
+        "finder-prunable-only",
+        "Weights of Linear and Conv layers are masked, each of them, and nothing else.",
+        "shrinkbench and Lightning's default prune biases; a popular LTH script prunes batch-norm scales",
+        check_prunable_only,
+    ),
+    _row(
+        "finder-exact-sparsity",
+        "Exactly floor(sparsity x n) weights are pruned.",
+        "the sparsity asked is not the sparsity got: open_lth, shrinkbench, Torch-Pruning, DLTH, llm-compressor",
+        check_sparsity,
+        needs=(*FORM, "finder-prunable-only"),
+    ),
+    _row(
+        "finder-zero-in-result",
+        "Pruned weights are exactly 0 in the answer.",
+        "open_lth masks before the forward pass, so the file it saves has sparsity 0",
+        check_zero,
+    ),
+    _row(
+        "finder-initial-is-initial",
+        "`.initial` holds the values that training started from.",
+        "a popular LTH script aliases the saved initial state, and training changes it",
+        check_initial,
+    ),
+    _row(
+        "finder-own-memory",
+        "The parts of the answer share no memory with each other or with the caller's network.",
+        "state_dict() without a copy: the ticket changes when the network is trained on",
+        check_own_memory,
+    ),
+    _row(
+        "finder-network-untouched",
+        "The caller's network keeps its values, buffers and modes.",
+        "a comparison of several finders on 'the same' initial network, each of which trained it a bit",
+        check_untouched,
+    ),
+    _row(
+        "finder-data-untouched",
+        "The caller's data keeps its values.",
+        "normalising in place: the second run sees data normalised twice",
+        check_data,
+    ),
+    _row(
+        "finder-no-empty-layer",
+        "Every layer keeps at least one weight.",
+        "global magnitude, SNIP, GraSP and one-shot SynFlow empty whole layers at extreme sparsity without a word",
+        check_no_empty_layer,
+        steep_cases,
+        excuse=claim("no_empty_layer"),
+    ),
+    _row(
+        "finder-nested",
+        "The masks of the rounds only lose weights, and the last is the ticket's.",
+        "SynFlow's loops revive weights; DLTH's iterative random mask recovers the last cycle by smallest magnitude",
+        check_nested,
+        excuse=claim("nested"),
+        theorem="T8.3",
+    ),
+    _row(
+        "finder-self-contained",
+        "`.weights` load into a fresh network and are one state that training had, buffers included.",
+        "parameters restored from the best epoch and batch-norm statistics left from the last one",
+        check_self_contained,
+        needs=(*FORM, "finder-zero-in-result"),
+    ),
+    _row(
+        "finder-sparsity-zero",
+        "At sparsity 0 nothing is pruned and no weight is held at 0.",
+        "open_lth prunes one weight at sparsity 0, so its dense baseline is not dense",
+        check_dense,
+        dense_cases,
+        needs=(*FORM, "finder-prunable-only"),
+    ),
+)

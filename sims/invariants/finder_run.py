@@ -1,0 +1,95 @@
+"""One observed run of a finder on one case, remembered, and what can be read off it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unilth.sims.invariants import problems
+from unilth.sims.invariants.globals import global_state
+from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
+from unilth.sims.invariants.observe import Event, Observer, State
+
+
+@dataclass
+class Run:
+    """What a finder was given, what it answered and what was seen meanwhile."""
+
+    network: nn.Module
+    given: State
+    modes: dict[str, bool]
+    data: problems.Data
+    pristine: problems.Data
+    result: Any
+    events: list[Event]
+    names: list[str]
+    live: list[State] = field(default_factory=list)
+
+    @property
+    def mask(self) -> State:
+        """The result's mask."""
+        mask: State = self.result.mask
+        return mask
+
+    def steps(self) -> list[Event]:
+        """The optimizer steps that were seen."""
+        return [event for event in self.events if event.kind == "step"]
+
+    def pruned_zero(self, state: State) -> bool:
+        """Whether every weight that the final mask prunes is exactly 0 in a state."""
+        return all(not bool(state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
+
+    def final_phase(self) -> int:
+        """Index of the first learning forward pass that starts with all finally pruned weights at 0.
+
+        Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
+        """
+        if not self.steps():
+            raise NotJudged("no optimizer step on the network was seen")
+        if not any(bool((~kept).any()) for kept in self.mask.values()):
+            raise NotJudged("nothing was pruned")
+        for index, event in enumerate(self.events):
+            if event.kind == "forward" and event.learns and self.pruned_zero(event.state):
+                return index
+        raise NotJudged("nothing was trained after the mask was applied")
+
+
+def run(subject: Subject, case: Case, *, world: int = 1, repeat: int = 0, **changes: Any) -> Run:
+    """The finder's run on a case, under a state of the global generators; runs are remembered by their arguments."""
+    case = {**case, **changes}
+    key = f"{sorted(case.items())}/{world}/{repeat}"
+    if key not in subject.memory:
+        subject.memory[key] = _run(subject, case, world)
+    return subject.memory[key]  # type: ignore[no-any-return]
+
+
+def _run(subject: Subject, case: Case, world: int) -> Run:
+    made, given_data = problems.network(case), problems.data(case)
+    given = {name: value.detach().clone() for name, value in made.state_dict().items()}
+    modes = {name: module.training for name, module in made.named_modules()}
+    pristine, observer = copy.deepcopy(given_data), Observer(made)
+    with global_state(world), observer.watching():
+        result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
+    live = [observer.snapshot(model) for model in observer.models]
+    return Run(made, given, modes, given_data, pristine, result, observer.events, problems.prunable(made), live)
+
+
+def state_of(result: Any, part: str) -> State:
+    """One part of the answer as a dict of tensors; a violation if it is anything else."""
+    value = getattr(result, part, None)
+    if not isinstance(value, dict):
+        value = dict(value) if hasattr(value, "items") else None
+    if value is None or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        fail(
+            got=f".{part} of type {type(getattr(result, part, None)).__name__}", expected=f".{part}, a dict of tensors"
+        )
+    return value
+
+
+def equal_states(first: State, second: State, names: Any = None) -> bool:
+    """Whether two states hold the same values under the given names (all, if none are given)."""
+    return all(torch.equal(first[name], second[name]) for name in (first if names is None else names))

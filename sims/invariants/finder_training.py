@@ -1,0 +1,363 @@
+"""Invariants of ticket finders, part 2: what happens during training, seen from outside, and what the seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, first_case
+from unilth.sims.invariants.finder_run import Run, run
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.observe import Event, State, row_keys
+
+
+def check_zero_every_step(subject: Subject, case: Case) -> None:
+    """From the first training pass under the final mask on, pruned weights are 0 whenever the network is used.
+
+    Judged at the next forward pass, not inside the optimizer: a loop may mask right after `optimizer.step()`.
+    """
+    seen = run(subject, case)
+    steps = 0
+    for event in seen.events[seen.final_phase() :]:
+        steps += event.kind == "step"
+        if event.kind == "step" or seen.pruned_zero(event.state):
+            continue
+        alive = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
+        fail(
+            got=f"{alive} pruned weights are not 0 at the next use after optimizer step {steps} under the mask",
+            expected="exactly 0 after every step, whatever momentum, Adam's state or weight decay hold",
+        )
+
+
+def check_rewinds(subject: Subject, case: Case) -> None:
+    """Training under the final mask starts with kept weights at their initial values."""
+    seen = run(subject, case)
+    state = seen.events[seen.final_phase()].state
+    for name, kept in seen.mask.items():
+        different = int((state[name] != seen.result.initial[name])[kept].sum())
+        if different:
+            fail(
+                got=f"{different} of {int(kept.sum())} kept weights of {name!r} differ from .initial",
+                expected="exactly their initial values",
+            )
+
+
+def check_rewinds_rest(subject: Subject, case: Case) -> None:
+    """So do biases, batch-norm parameters and statistics."""
+    seen = run(subject, case)
+    state = seen.events[seen.final_phase()].state
+    rest = [name for name in state if name not in seen.mask and name in seen.result.initial]
+    wrong = [name for name in rest if not torch.equal(state[name], seen.result.initial[name])]
+    if wrong:
+        fail(got=f"{', '.join(wrong)} differ from .initial", expected="the whole network as it was")
+
+
+def check_keeps_largest(subject: Subject, case: Case) -> None:
+    """In some state that the network had before the mask was applied, the kept weights were the largest."""
+    seen = run(subject, case)
+    try:
+        end = seen.final_phase()
+    except NotJudged:
+        end = len(seen.events)
+        if not seen.steps():
+            raise
+    candidates = [seen.given, *(event.state for event in seen.events[:end])]
+    if not any(_largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
+        fail(
+            got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",
+            expected="the largest magnitudes of some state of the network",
+        )
+
+
+def _largest(seen: Run, state: State, scope: str) -> bool:
+    groups = [list(seen.mask)] if scope == "global" else [[name] for name in seen.mask]
+    for names in groups:
+        values = torch.cat([state[name].abs().reshape(-1) for name in names])
+        kept = torch.cat([seen.mask[name].reshape(-1) for name in names])
+        if bool(kept.any()) and bool((~kept).any()) and bool(values[~kept].max() > values[kept].min()):
+            return False
+    return True
+
+
+def _same(first: Run, second: Run, *, got: str, expected: str) -> None:
+    for name, kept in first.mask.items():
+        if not torch.equal(kept, second.mask[name]):
+            different = int((kept != second.mask[name]).sum())
+            fail(got=f"{got}: {different} of {kept.numel()} mask entries of {name!r} differ", expected=expected)
+    for name, value in first.result.weights.items():
+        if not torch.equal(value, second.result.weights[name]):
+            fail(got=f"{got}: weights of {name!r} differ", expected=expected)
+
+
+def check_deterministic(subject: Subject, case: Case) -> None:
+    """The same call gives the same ticket, bit by bit."""
+    _same(
+        run(subject, case), run(subject, case, repeat=1),
+        got="the same call again", expected="the same ticket, bit by bit",
+    )  # fmt: skip
+
+
+def check_ignores_global(subject: Subject, case: Case) -> None:
+    """The state of the global generators does not matter."""
+    _same(
+        run(subject, case), run(subject, case, world=2),
+        got="under another global seed", expected="the same ticket: the argument `seed` decides",
+    )  # fmt: skip
+
+
+def check_seeds_differ(subject: Subject, case: Case) -> None:
+    """Another seed draws another random mask."""
+    first, second = run(subject, case), run(subject, case, seed=int(case["seed"]) + 1)
+    if all(torch.equal(kept, second.mask[name]) for name, kept in first.mask.items()):
+        fail(got="two seeds give the same random mask", expected="different masks")
+
+
+def check_no_validation(subject: Subject, case: Case) -> None:
+    """No gradient comes from a row of the validation split."""
+    seen = run(subject, case)
+    if not seen.steps():
+        raise NotJudged("no optimizer step on the network was seen")
+    held_out = set(row_keys(seen.pristine.validation[0]))
+    for event in seen.events:
+        if event.kind == "forward" and event.learns and event.rows is not None:
+            guilty = sum(key in held_out for key in row_keys(event.rows))
+            if guilty:
+                fail(
+                    got=f"a gradient from {guilty} validation rows",
+                    expected="validation data only steers stopping",
+                )
+
+
+def evaluations(seen: Run) -> list[tuple[int, float, State]]:
+    """Complete passes over the validation split: (index of the last event, mean cross-entropy, state)."""
+    position = {key: i for i, key in enumerate(row_keys(seen.pristine.validation[0]))}
+    labels = seen.pristine.validation[1]
+    found: list[tuple[int, float, State]] = []
+    losses: dict[int, float] = {}
+    for index, event in enumerate(seen.events):
+        if event.kind == "step":
+            losses = {}
+        elif not event.learns and not event.training and event.rows is not None and event.logits is not None:
+            places = [position.get(key) for key in row_keys(event.rows)]
+            if None in places or event.logits.dim() != 2:
+                continue
+            chosen = torch.tensor(places)
+            parts = F.cross_entropy(event.logits.double(), labels[chosen], reduction="none")
+            losses |= dict(zip(places, parts.tolist(), strict=True))  # type: ignore[arg-type]
+            if len(losses) == len(labels):
+                found.append((index, sum(losses.values()) / len(labels), event.state))
+                losses = {}
+    return found
+
+
+def check_stops(subject: Subject, case: Case) -> None:
+    """When the patience runs out for the first time, training does not go on from there, but from the best state."""
+    seen, patience = run(subject, case), subject.claims.stops_early
+    if not seen.steps():
+        raise NotJudged("no optimizer step on the network was seen")
+    passes = evaluations(seen)
+    if not passes:
+        fail(got="no pass over the validation split in evaluation mode", expected="one after each epoch, to stop by")
+    best = 0
+    for number, (index, loss, last) in enumerate(passes):
+        if loss < passes[best][1]:
+            best = number
+        if number - best < patience:
+            continue
+        following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
+        if following is None:
+            return
+        _judge_restart(seen, following, passes[best][2], last, number - best)
+        return
+    raise NotJudged("the patience never ran out on this problem")
+
+
+def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
+    """Compare the state that training goes on with to the best and to the last one, where it is not 0 (pruned)."""
+    differs = [(name, best[name] != last[name]) for name in seen.names]
+    now = following.state
+    from_last = all(bool((now[name] == last[name])[where & (now[name] != 0)].all()) for name, where in differs)
+    telling = any(bool((where & (now[name] != 0)).any()) for name, where in differs)
+    if telling and from_last:
+        fail(
+            got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
+            expected="a stop, and the best weights restored",
+        )
+
+
+def overfit_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Few rows, half of them mislabelled: the validation loss rises before long."""
+    yield {"problem": "overfit", "sparsity": 0.5, "seed": plan.seed % 1000}
+    yield from first_case(claims, plan)
+
+
+def ability(name: str) -> Any:
+    """Excuse: needs the ability."""
+    return lambda claims: "" if name in claims.handles else f"does not claim to handle {name}"
+
+
+def ability_cases(name: str) -> Any:
+    """One problem with the ability's network."""
+    return lambda claims, plan: iter([{"problem": name, "sparsity": 0.73, "seed": plan.seed % 1000}])
+
+
+def check_dropout(subject: Subject, case: Case) -> None:
+    """With dropout the ticket still depends on the seed only, and its pruned weights are 0."""
+    check_ignores_global(subject, case)
+    check_zero_every_step(subject, case)
+
+
+def check_tied(subject: Subject, case: Case) -> None:
+    """Tied weights stay tied, and are counted once."""
+    seen = run(subject, case)
+    weights, mask = seen.result.weights, seen.mask
+    if not torch.equal(weights["second.weight"], weights["third.weight"]):
+        fail(got="second.weight and third.weight, one tensor before, differ", expected="tied weights stay tied")
+    if "third.weight" in mask and not torch.equal(mask["second.weight"], mask["third.weight"]):
+        fail(got="the tied weight has two masks", expected="one mask")
+    check_zero_every_step(subject, case)
+
+
+def check_frozen(subject: Subject, case: Case) -> None:
+    """A parameter with requires_grad=False keeps its values (0 where it is pruned)."""
+    seen = run(subject, case)
+    name = "first.weight"
+    kept = seen.mask.get(name, torch.ones_like(seen.given[name], dtype=torch.bool))
+    moved = int((seen.result.weights[name] != seen.given[name])[kept].sum())
+    if moved:
+        fail(got=f"{moved} values of the frozen {name!r} changed", expected="none")
+
+
+def check_bfloat16(subject: Subject, case: Case) -> None:
+    """A bfloat16 network gives a bfloat16 ticket that is exact."""
+    seen = run(subject, case)
+    if seen.result.weights["first.weight"].dtype != torch.bfloat16:
+        fail(got=f"weights of dtype {seen.result.weights['first.weight'].dtype}", expected="torch.bfloat16")
+    alive = sum(int(seen.result.weights[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
+    if alive:
+        fail(got=f"{alive} pruned weights are not 0", expected="all exactly 0")
+    check_zero_every_step(subject, case)
+
+
+def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:
+    return Invariant(id, KIND, statement, why, check, cases, **{"needs": FORM, **more})
+
+
+def _random(claims: Any) -> str:
+    return "" if claims.keeps == "random" else f'claims keeps={claims.keeps!r}, not "random"'
+
+
+def _rewinds(claims: Any) -> str:
+    return "" if claims.rewinds else "does not claim rewinds=True"
+
+
+def _stops(claims: Any) -> str:
+    return "" if claims.stops_early is not None else "does not claim stops_early"
+
+
+FINDER_TRAINING = (
+    _row(
+        "finder-zero-after-every-step",
+        "Once trained under the final mask, pruned weights are exactly 0 after every optimizer step.",
+        "masking only the gradient revives every pruned weight under momentum, Nesterov, Adam and AdamW",
+        check_zero_every_step,
+    ),
+    _row(
+        "finder-rewinds",
+        "Training under the final mask starts with kept weights at exactly their initial values.",
+        "open_lth-style rewinding to an aliased state, or to one with a mask applied twice, starts somewhere else",
+        check_rewinds,
+        excuse=_rewinds,
+        needs=(*FORM, "finder-initial-is-initial"),
+    ),
+    _row(
+        "finder-rewinds-the-rest",
+        "So start biases, batch-norm parameters and batch-norm statistics.",
+        "Lightning's lottery mode does not restore biases, batch norm, statistics or momentum",
+        check_rewinds_rest,
+        excuse=lambda claims: "" if claims.rewinds is True else "does not claim rewinds=True (the whole network)",
+        needs=(*FORM, "finder-initial-is-initial"),
+    ),
+    _row(
+        "finder-keeps-largest",
+        "In some state before the mask was applied the kept weights were the largest in magnitude.",
+        "a popular LTH script compares signed values with epsilon; a 'magnitude' mask taken after rewinding is random",
+        check_keeps_largest,
+        excuse=claim("keeps", "largest"),
+        needs=(*FORM, "finder-prunable-only"),
+        theorem="T8.1",
+    ),
+    _row(
+        "finder-deterministic",
+        "The same seed gives the same ticket, bit by bit.",
+        "open_lth has no seed for the initialisation; DLTH redraws the mask on resume",
+        check_deterministic,
+        first_case,
+    ),
+    _row(
+        "finder-ignores-global-state",
+        "The argument `seed` decides, not the state of global generators.",
+        "DLTH seeds torch and python but draws masks from NumPy: two runs with one seed overlap no more than chance",
+        check_ignores_global,
+        first_case,
+        needs=(*FORM, "finder-deterministic"),
+    ),
+    _row(
+        "finder-seeds-differ",
+        "Another seed draws another random mask.",
+        "DLTH's README command omits the option, and the 'random' mask is the smallest magnitudes for every seed",
+        check_seeds_differ,
+        first_case,
+        excuse=_random,
+    ),
+    _row(
+        "finder-no-validation-rows",
+        "No gradient comes from a validation row.",
+        "DLTH stops and reports the best epoch on the test set; held-out data that is trained on holds out nothing",
+        check_no_validation,
+    ),
+    _row(
+        "finder-stops-early",
+        "When the patience has run out, training goes on from the best weights, never from the last.",
+        "early stopping that reports the best epoch and keeps the last weights",
+        check_stops,
+        overfit_cases,
+        excuse=_stops,
+        theorem="T1.1",
+    ),
+    _row(
+        "finder-dropout",
+        "With dropout the seed still decides everything, and pruned weights stay 0.",
+        "dropout draws from the global generator: the same seed gives another ticket each time",
+        check_dropout,
+        ability_cases("dropout"),
+        excuse=ability("dropout"),
+    ),
+    _row(
+        "finder-tied",
+        "Tied weights stay tied, under one mask.",
+        "masks applied to a copied state: the two names of one weight drift apart",
+        check_tied,
+        ability_cases("tied"),
+        excuse=ability("tied"),
+    ),
+    _row(
+        "finder-frozen",
+        "Frozen parameters keep their values.",
+        "building the optimizer over all parameters: weight decay moves what was frozen",
+        check_frozen,
+        ability_cases("frozen"),
+        excuse=ability("frozen"),
+    ),
+    _row(
+        "finder-bfloat16",
+        "A bfloat16 network gives an exact bfloat16 ticket.",
+        "torch's sparsifiers in half precision: the squared norm underflows and the order is lost",
+        check_bfloat16,
+        ability_cases("bfloat16"),
+        excuse=ability("bfloat16"),
+    ),
+)

@@ -1,0 +1,124 @@
+"""A finder, watched from outside: every forward pass and every optimizer step, through torch's global hooks.
+
+The variant needs nothing of ours. A module is recognised by holding, at the paths of the problem's network, tensors of
+the same shapes; so deep copies, wrappers and `torch.nn.utils.prune` are seen as well. What cannot be seen (another
+process, `functional_call`, `network.forward` without hooks) is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class Event:
+    """Something that happened: "forward" (entered with these values) or "step" (left these values behind).
+
+    ``rows`` are the inputs of a forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through
+    it, ``pull`` that gradient; ``grads`` are the gradients that an optimizer step used.
+    """
+
+    kind: str
+    state: State
+    training: bool = False
+    rows: Tensor | None = None
+    logits: Tensor | None = None
+    learns: bool = False
+    pull: Tensor | None = None
+    grads: State = field(default_factory=dict)
+
+
+class Observer:
+    """Collects the events of one run of a finder on (copies of) one network."""
+
+    def __init__(self, made: nn.Module) -> None:
+        self.kind = type(made)
+        self.shapes = {name: value.shape for name, value in made.state_dict().items()}
+        self.events: list[Event] = []
+        self.models: list[nn.Module] = []  # held, so that an id is never given to another module
+        self._open: list[Event] = []
+        self._last: State | None = None
+
+    def values(self, model: nn.Module) -> State | None:
+        """The model's tensors at the network's paths, or None if it is another kind of module."""
+        found: State = {}
+        for name, shape in self.shapes.items():
+            path, _, attribute = name.rpartition(".")
+            try:
+                value = getattr(model.get_submodule(path), attribute)
+            except AttributeError:
+                return None
+            if not isinstance(value, Tensor) or value.shape != shape:
+                return None
+            found[name] = value
+        return found
+
+    def snapshot(self, model: nn.Module) -> State:
+        """A copy of the model's tensors, shared with the last one if nothing changed."""
+        values = self.values(model) or {}
+        last = self._last
+        if last is None or any(not torch.equal(value, last[name]) for name, value in values.items()):
+            self._last = last = {name: value.detach().clone() for name, value in values.items()}
+        return last
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if type(module) is self.kind or (len(args) == 1 and len(module._modules) > 1 and self.values(module)):
+            if self.values(module) is None:
+                return
+            if all(module is not model for model in self.models):
+                self.models.append(module)
+            rows = args[0].detach().clone() if args and isinstance(args[0], Tensor) else None
+            self._open.append(Event("forward", self.snapshot(module), module.training, rows))
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not self._open or all(module is not model for model in self.models):
+            return
+        event = self._open.pop()
+        self.events.append(event)
+        if isinstance(output, Tensor):
+            event.logits = output.detach().clone()
+            if output.requires_grad:
+
+                def learns(gradient: Tensor) -> None:
+                    event.learns = True
+                    event.pull = gradient.detach().clone()
+
+                output.register_hook(learns)
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for model in self.models:
+            named = [(name, parameter) for name, parameter in model.named_parameters() if id(parameter) in moved]
+            if named:
+                grads = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
+                self.events.append(Event("step", self.snapshot(model), model.training, grads=grads))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hooks on for the block, and off again whatever happens."""
+        handles = [
+            register_module_forward_pre_hook(self._enter),
+            register_module_forward_hook(self._leave),
+            register_optimizer_step_post_hook(self._stepped),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def row_keys(rows: Tensor) -> list[bytes]:
+    """A key for each row's values, whatever the shape of a row."""
+    flat = rows.detach().reshape(len(rows), -1).double().numpy()
+    return [row.tobytes() for row in flat]
