@@ -26,7 +26,7 @@ from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping
-from unilth.sims.streams import stream
+from unilth.sims.streams import seeded_layers, stream
 from unilth.sims.tickets import Ticket
 from unilth.sims.training import Phase, evaluate, steps_per_epoch, train
 
@@ -71,6 +71,10 @@ class Search:
 
     def run(self) -> Ticket:
         """The whole algorithm; the ticket's weights are those of the last epoch."""
+        with seeded_layers(self.seed):
+            return self._run()
+
+    def _run(self) -> Ticket:
         recipe, rounds = self.recipe, self.recipe.rounds.number
         finding = self.budget.epochs - round(self.budget.tune * self.budget.epochs)
         pressing = isinstance(recipe.penalty, GrowingPenalty)
@@ -122,10 +126,12 @@ class Search:
         self._train(phase)
 
     def _prune_and_rewind(self) -> None:
-        state = self._state()
         if self.recipe.rewind.to in ("initial", "step"):
-            state, self.order = self.rewound, stream(self.seed, "order")
-        self.network.load_state_dict(masks.apply(self.mask, state))
+            self.network.load_state_dict(self.rewound)
+            self.order = stream(self.seed, "order")
+        with torch.no_grad():  # in place, so that every name of a tied weight sees it
+            for name, weight in masks.prunable(self.network).items():
+                weight.masked_fill_(~self.mask[name], 0.0)
 
     def _train(self, phase: Phase, keep: int = 0) -> dict[str, Tensor] | None:
         phase = dataclasses.replace(

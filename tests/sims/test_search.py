@@ -112,6 +112,49 @@ def test_conv_with_batch_norm_too(digits):
         assert not torch.equal(ticket.weights["norm1.running_mean"], ticket.initial["norm1.running_mean"])
 
 
+class Odd(torch.nn.Module):
+    """A tied weight under two names, a frozen layer, dropout and a layer that is not prunable."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first, self.middle = torch.nn.Linear(64, 32), torch.nn.Linear(32, 32)
+        self.again, self.frozen = torch.nn.Linear(32, 32), torch.nn.Linear(32, 32)
+        self.again.weight = self.middle.weight
+        self.frozen.requires_grad_(False)
+        self.norm, self.drop, self.last = torch.nn.LayerNorm(32), torch.nn.Dropout(dropout), torch.nn.Linear(32, 10)
+        for parameter in self.parameters():
+            torch.nn.init.normal_(parameter, std=0.2, generator=stream(len(parameter), "odd"))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.first(inputs.flatten(1)).relu()
+        hidden = self.again(self.middle(hidden).relu()).relu()
+        return self.last(self.drop(self.norm(self.frozen(hidden))))
+
+
+@pytest.mark.parametrize("name", ["lth", "dlth", "unilth"])
+def test_tied_and_frozen_weights_too(digits, name):
+    _, ticket = search(digits, name, network=Odd())
+    assert ticket_faults(ticket, 0.9) == set()
+    assert set(ticket.mask) == {"first.weight", "middle.weight", "frozen.weight", "last.weight"}
+    assert torch.equal(ticket.weights["again.weight"], ticket.weights["middle.weight"])
+    frozen = masks.apply(ticket.mask, ticket.initial)["frozen.weight"]
+    assert torch.equal(ticket.weights["frozen.weight"], frozen)
+
+
+def test_dropout_follows_the_seed_and_leaves_the_global_generator_alone(digits):
+    def ticket(seed: int, elsewhere: int) -> str:
+        with torch.random.fork_rng():
+            torch.manual_seed(elsewhere)
+            before = torch.get_rng_state()
+            found = find("omp", Odd(dropout=0.5), digits, 0.5, seed=seed, budget=Budget(4, batch=256)).digest()
+            assert torch.equal(torch.get_rng_state(), before)
+        return found
+
+    assert ticket(0, 1) == ticket(0, 2) != ticket(1, 1)
+    plain = find("omp", Odd(), digits, 0.5, seed=0, budget=Budget(4, batch=256)).digest()
+    assert plain != ticket(0, 1)  # the dropout does something
+
+
 def before_tuning(digits, recipe, monkeypatch) -> tuple[Search, dict[str, torch.Tensor]]:
     """The state from which the last training starts."""
     states = []
