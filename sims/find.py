@@ -91,7 +91,7 @@ class Search:
                 self._press(number, left // (rounds - number + 1), chosen)
             self.mask = chosen
             self.masks.append(chosen)
-            self._prune_and_rewind()
+            self._prune_and_rewind(free_again=number == rounds or number < free_phases)
         rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
         self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
         weights, mask = self._state(), {name: kept.clone() for name, kept in self.mask.items()}
@@ -125,8 +125,8 @@ class Search:
         phase = Phase("press", number, epochs, self.budget.lr, mask=self.mask, goes=goes, penalty=penalty.scaled(steps))
         self._train(phase)
 
-    def _prune_and_rewind(self) -> None:
-        if self.recipe.rewind.to in ("initial", "step"):
+    def _prune_and_rewind(self, free_again: bool) -> None:
+        if free_again and self.recipe.rewind.to in ("initial", "step"):
             self.network.load_state_dict(self.rewound)
             self.order = stream(self.seed, "order")
         with torch.no_grad():  # in place, so that every name of a tied weight sees it

@@ -77,7 +77,9 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Rewind:
-    """What happens to the kept weights after a prune, before they are trained again.
+    """What happens to the kept weights after a prune, before they are trained freely again or fine-tuned.
+
+    A round that goes on from the last one's weights (``Rounds.free`` is ``first``) is not rewound, only the last one.
 
     ``initial``: back to their initial values (Frankle and Carbin 2019). ``step``: back to their values after optimizer
     step ``step`` of the first free training (Frankle et al. 2020). ``rate``: they stay, the learning rate starts again

@@ -139,14 +139,17 @@ def test_tied_and_frozen_weights_too(digits, name):
     assert torch.equal(ticket.weights["again.weight"], ticket.weights["middle.weight"])
     frozen = masks.apply(ticket.mask, ticket.initial)["frozen.weight"]
     assert torch.equal(ticket.weights["frozen.weight"], frozen)
+    _, bare = search(digits, name, network=Odd(), budget=Budget(6, tune=0.0, batch=256))  # as pruned, not trained again
+    assert ticket_faults(bare, 0.9) == set()
 
 
 def test_dropout_follows_the_seed_and_leaves_the_global_generator_alone(digits):
     def ticket(seed: int, elsewhere: int) -> str:
         with torch.random.fork_rng():
+            network = Odd(dropout=0.5)
             torch.manual_seed(elsewhere)
             before = torch.get_rng_state()
-            found = find("omp", Odd(dropout=0.5), digits, 0.5, seed=seed, budget=Budget(4, batch=256)).digest()
+            found = find("omp", network, digits, 0.5, seed=seed, budget=Budget(4, batch=256)).digest()
             assert torch.equal(torch.get_rng_state(), before)
         return found
 
@@ -160,8 +163,8 @@ def before_tuning(digits, recipe, monkeypatch) -> tuple[Search, dict[str, torch.
     states = []
     original = Search._prune_and_rewind
 
-    def spy(self):
-        original(self)
+    def spy(self, free_again):
+        original(self, free_again)
         states.append(self._state())
 
     monkeypatch.setattr(Search, "_prune_and_rewind", spy)
@@ -175,6 +178,20 @@ def test_lth_rewinds_everything_to_initialisation(digits, monkeypatch):
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     _, left = before_tuning(digits, "omp", monkeypatch)
     assert not all(torch.equal(left[name], masks.apply(done.mask, done.initial)[name]) for name in expected)
+
+
+def test_rounds_that_go_on_are_rewound_at_the_end_only(digits, monkeypatch):
+    plain = zoo.row("unilth").recipe
+    rewinding = dataclasses.replace(plain, rewind=Rewind("initial"))
+    done, state = before_tuning(digits, rewinding, monkeypatch)
+    expected = masks.apply(done.mask, done.initial)
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    other, _ = before_tuning(digits, plain, monkeypatch)
+    assert masks.digest(done.mask) == masks.digest(other.mask)
+    original = Search._prune_and_rewind
+    monkeypatch.setattr(Search, "_prune_and_rewind", lambda self, free_again: original(self, True))
+    every_round, _ = search(digits, rewinding)  # would choose the later rounds by the initial weights
+    assert masks.digest(done.mask) != masks.digest(every_round.mask)
 
 
 def test_rewinding_to_a_step_restores_that_step(digits, monkeypatch):
@@ -205,12 +222,12 @@ def test_extruded_weights_are_near_zero_before_the_hard_prune(digits, monkeypatc
     sizes = {}
     original = Search._prune_and_rewind
 
-    def spy(self):
+    def spy(self, free_again):
         weights = masks.prunable(self.network)
         going = torch.cat([weights[n].detach()[~kept] for n, kept in self.mask.items()])
         staying = torch.cat([weights[n].detach()[kept] for n, kept in self.mask.items()])
         sizes[self.recipe] = float(going.square().mean() / staying.square().mean())
-        original(self)
+        original(self, free_again)
 
     monkeypatch.setattr(Search, "_prune_and_rewind", spy)
     pressed = zoo.row("dlth").recipe
