@@ -6,11 +6,12 @@ R = (S + l)^{-1} with the penalty l = lambda; w* = (u, c).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flint import fmpq, fmpq_mat
 
-from unilth.theory.exact import Number, block, column, form, matrix, positive_definite, symmetric
+from unilth.theory.exact import Number, Rows, block, column, form, matrix, positive_definite, symmetric
 from unilth.theory.words import Algebra, letters
 
 A, a, B, b, D, R, l, u, c, C = letters("A a B b D R l u c C")
@@ -86,7 +87,7 @@ class Problem:
         return column([weights[i, 0] if i in self.kept else 0 for i in range(weights.nrows())])
 
 
-def problem(name: str, hessian: list[list[Number]], minimiser: list[Number], kept: tuple[int, ...]) -> Problem:
+def problem(name: str, hessian: Rows, minimiser: Sequence[Number], kept: tuple[int, ...]) -> Problem:
     return Problem(name, matrix(hessian), column(minimiser), kept)
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from flint import fmpq, fmpq_mat
 
 Number = int | str | Fraction
+Rows = Sequence[Sequence[Number]]
 
 
 def rational(value: Number | fmpq) -> fmpq:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sympy
 from flint import fmpq
@@ -85,7 +86,8 @@ def attained(statement: Statement) -> Evidence:
     return shown("the bound is attained", found == rational(statement.exact("MOST")), str(EXTREMAL), f"ratio {found}")
 
 
-def identities() -> list[Evidence]:
+@cache  # nothing in it depends on the statement
+def identities() -> tuple[Evidence, ...]:
     # E = H_cc^{1/2}, e its inverse, q = H_mm^{-1/2}; Rc = q B e
     E, e, q, B, b, Y, y, H, G, k, L = letters("E e q B b Y y H G k L")
     one = E * 0 + 1
@@ -99,12 +101,12 @@ def identities() -> list[Evidence]:
     h = sympy.Matrix([[1 + kappa, kappa - 1], [kappa - 1, 1 + kappa]]) / 2
     spectrum = {sympy.expand(v) for v in h.eigenvals()} == {sympy.Integer(1), kappa}
     ratio = sympy.cancel(h[1, 1] / (h[1, 1] - h[0, 1] ** 2 / h[0, 0]) - (kappa + 1) ** 2 / (4 * kappa)) == 0
-    return [
+    return (
         shown("2 L_limit = |y|^2 - |Rc y|^2", limit, EVERY),
         shown("mu + L - H - mu L H^{-1} = -H^{-1}(H-mu)(H-L) >= 0", wielandt, "every n, free algebra"),
         shown("x(mu + L - x) <= (mu+L)^2/4", peak, "all mu, kappa (SymPy)"),
         shown("two weights at 45 degrees attain (kappa+1)^2/(4 kappa)", spectrum and ratio, "all kappa (SymPy)"),
-    ]
+    )
 
 
 def check(statement: Statement) -> Sequence[Evidence]:

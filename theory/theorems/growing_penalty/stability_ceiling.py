@@ -25,6 +25,7 @@ from flint import fmpq, fmpq_mat
 from unilth.theory.evidence import Evidence, Move, Statement, Theorem
 from unilth.theory.exact import (
     Number,
+    Rows,
     block,
     diagonal,
     identity,
@@ -56,7 +57,7 @@ class Step:
         return diagonal([int(i in self.pruned) for i in range(self.hessian.nrows())])
 
 
-def step(name: str, h: list[list[Number]], pruned: tuple[int, ...], eta: Number, penalty: Number) -> Step:
+def step(name: str, h: Rows, pruned: tuple[int, ...], eta: Number, penalty: Number) -> Step:
     return Step(name, matrix(h), pruned, rational(eta), rational(penalty))
 
 

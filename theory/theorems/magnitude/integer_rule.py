@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import permutations
 
 import sympy
@@ -131,6 +132,7 @@ def least_slack(statement: Statement) -> Evidence:
     return shown("SLACK is the least constant", holds, str(SHARP), f"p e_k = {float(reached):.12f}, claimed {claimed}")
 
 
+@cache
 def nested() -> Evidence:
     """Iterative magnitude pruning without retraining ends at the one-shot mask, for every order of up to 7 weights."""
     for n in range(1, 8):

@@ -47,7 +47,7 @@ def cost(name: str, w: Sequence[Number], count: int, f: Callable[[fmpq], fmpq], 
     return Cost(name, tuple(map(rational, w)), count, f, rational(coupling))
 
 
-WEIGHTS = ["1/2", -3, 1, "-1/3", 2, 1, 0]
+WEIGHTS: tuple[Number, ...] = ("1/2", -3, 1, "-1/3", 2, 1, 0)
 SQUARES = cost("squares", WEIGHTS, 3, lambda x: x**2)
 INSTANCES = (
     SQUARES,

@@ -22,7 +22,7 @@ import sympy
 from flint import fmpq, fmpq_mat
 
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
-from unilth.theory.exact import Number, block, column, form, matrix, positive_definite, rational, schur, symmetric
+from unilth.theory.exact import Rows, block, column, form, matrix, positive_definite, rational, schur, symmetric
 from unilth.theory.theorems.magnitude.least_change import magnitude
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
@@ -38,11 +38,11 @@ class Hessian:
         return f"{self.name}: H = {self.matrix.tolist()}"
 
 
-def hessian(name: str, rows: list[list[Number]]) -> Hessian:
+def hessian(name: str, rows: Rows) -> Hessian:
     return Hessian(name, matrix(rows))
 
 
-EXAMPLE = [[1, "1/2", 0], ["1/2", 1, 0], [0, 0, 1]]
+EXAMPLE: Rows = [[1, "1/2", 0], ["1/2", 1, 0], [0, 0, 1]]
 SCALAR = hessian("twice the identity", [[2, 0, 0], [0, 2, 0], [0, 0, 2]])
 INSTANCES = (
     SCALAR,

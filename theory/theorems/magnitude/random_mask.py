@@ -19,7 +19,7 @@ import sympy
 from flint import fmpq, fmpq_mat
 
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
-from unilth.theory.exact import Number, block, column, diagonal, form, matrix, rational
+from unilth.theory.exact import Number, Rows, block, column, diagonal, form, matrix, rational
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
 N = 8
@@ -47,7 +47,7 @@ class Lottery:
         return sum(losses, fmpq(0)) / len(losses)
 
 
-def lottery(name: str, h: list[list[Number]], w: Sequence[Number], count: int) -> Lottery:
+def lottery(name: str, h: Rows, w: Sequence[Number], count: int) -> Lottery:
     return Lottery(name, matrix(h), tuple(map(rational, w)), count)
 
 

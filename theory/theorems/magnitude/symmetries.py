@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations, product
 
 from flint import fmpq
@@ -68,6 +69,7 @@ def on_instance(x: Layer, statement: Statement) -> Verdict:
     return True, ""
 
 
+@cache
 def every_pattern() -> Evidence:
     """Every pattern of magnitudes, every permutation and size: equivariance without ties, equal norms with them."""
     cases = 0

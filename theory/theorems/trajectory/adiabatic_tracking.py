@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sympy
 from flint import acb, arb, fmpq
@@ -97,7 +98,8 @@ def on_instance(r: Run, statement: Statement) -> Verdict:
     return (True, "") if error < start_term + lag_term else (None, f"{error} against {start_term + lag_term}")
 
 
-def identities() -> list[Evidence]:
+@cache  # nothing in it depends on the statement
+def identities() -> tuple[Evidence, ...]:
     """The speed of the moving minimiser and the scalar comparison."""
     t, eq, d = BLOCKS.transpose, BLOCKS.equal, BLOCKS.derivative
     w_c = R * S * c
@@ -107,13 +109,13 @@ def identities() -> list[Evidence]:
     T, mu, r, y0, e = sympy.symbols("T mu r y0 e", positive=True)
     y = sympy.exp(-mu * T) * y0 + r * e * (1 - sympy.exp(-mu * T)) / mu
     compared = sympy.expand(sympy.diff(y, T) + mu * y - r * e) == 0 and y.subs(T, 0) == y0
-    return [
+    return (
         shown("e'(lambda)_c = -(S+lambda)^{-2} S w*_c, e'_m = -B e'_c", eq(speed_c, -R * R * S * c), EVERY),
         shown("kept weights move B times as far", eq(speed_m, -(a * B * speed_c)), EVERY),
         shown("the speed decreases in lambda", eq(d(speed2), -4 * (C * S * R * R * R * R * R * S * c)), EVERY),
         shown("and is S^{-1} w*_c at lambda = 0: S^2 R^2 S w*_c -> S w*_c", at_zero, EVERY),
         shown("y' = -mu y + r e is solved by the bound", compared, "all mu, r, e, y0 > 0 (SymPy)"),
-    ]
+    )
 
 
 def sharp(statement: Statement) -> list[Evidence]:

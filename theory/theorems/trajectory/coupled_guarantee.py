@@ -27,6 +27,7 @@ from unilth.theory.blocks import BLOCKS, A, B, D, S, a, b, c
 from unilth.theory.evidence import Drop, Evidence, Statement, Theorem
 from unilth.theory.exact import (
     Number,
+    Rows,
     block,
     diagonal,
     form,
@@ -79,18 +80,18 @@ class Coupled:
         return form(w, block(self.hessian, pruned, pruned), w) / 2, form(w, schur(self.hessian, kept), w) / 2
 
 
-def coupled(name: str, roots: Sequence[Number], c: list[list[Number]], w: Sequence[Number], count: int) -> Coupled:
+def coupled(name: str, roots: Sequence[Number], c: Rows, w: Sequence[Number], count: int) -> Coupled:
     return Coupled(name, tuple(map(rational, roots)), matrix(c), tuple(map(rational, w)), count)
 
 
-def pairs(correlation: str) -> list[list[Number]]:
+def pairs(correlation: str) -> Rows:
     """Two pairs, each with this correlation."""
     return [[1, correlation, 0, 0], [correlation, 1, 0, 0], [0, 0, 1, correlation], [0, 0, correlation, 1]]
 
 
 NEAR = "0.9999999999"
 WORST = coupled("two pairs near a tie", [1, 1, 1, 1], pairs("1/2"), [NEAR, NEAR, 1, -1], 2)
-RING = [[1, "1/4", 0, "-1/8"], ["1/4", 1, "1/8", 0], [0, "1/8", 1, "1/4"], ["-1/8", 0, "1/4", 1]]
+RING: Rows = [[1, "1/4", 0, "-1/8"], ["1/4", 1, "1/8", 0], [0, "1/8", 1, "1/4"], ["-1/8", 0, "1/4", 1]]
 INSTANCES = (
     WORST,
     *(coupled("a ring", [1, 3, 10, 2], RING, [2, -1, "1/3", 1], k) for k in (1, 2, 3)),

@@ -20,7 +20,7 @@ import sympy
 from flint import arb, fmpq, fmpq_mat
 
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
-from unilth.theory.exact import Number, column, matrix, rational
+from unilth.theory.exact import Number, Rows, column, matrix, rational
 from unilth.theory.flows import end_point
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
@@ -40,7 +40,7 @@ class Noisy:
         return f"{self.name}: H = {self.hessian.tolist()}, beta = {self.signal}, v = {self.noise}, ramp {self.pieces}"
 
 
-def noisy(name: str, h: list[list[Number]], signal: Sequence[Number], noise: Sequence[Number], pieces: str) -> Noisy:
+def noisy(name: str, h: Rows, signal: Sequence[Number], noise: Sequence[Number], pieces: str) -> Noisy:
     steps = tuple((rational(p), rational(d)) for p, d in (word.split("x") for word in pieces.split()))
     return Noisy(name, matrix(h), tuple(map(rational, signal)), tuple(map(rational, noise)), steps)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -103,7 +103,7 @@ TIES = {
     # h = y*/T_ES and the ratio of the two scores, rounded
     "ES": choice("near a tie", "ES", [1, "11.925401144"], [NEAR, "0.13979154054"], 1),
 }
-WIDE = ([1, 3, 10, 40, 100], [6, "-9/2", 1, "1/3", "1/2"])
+WIDE: tuple[Sequence[Number], Sequence[Number]] = ([1, 3, 10, 40, 100], [6, "-9/2", 1, "1/3", "1/2"])
 INSTANCES = (
     *TIES.values(),
     *(choice("five weights", rule, *WIDE, count) for rule in RULES for count in (1, 2, 3, 4)),
@@ -180,7 +180,8 @@ def attained(statement: Statement, time: arb) -> list[Evidence]:
     return out
 
 
-def monotonicities() -> list[Evidence]:
+@cache  # nothing in it depends on the statement
+def monotonicities() -> tuple[Evidence, ...]:
     """One peak, balanced window, one time for two weights: all from elasticities that decrease."""
     y, h, a, h1, h2, q = sympy.symbols("y h a h1 h2 q", positive=True)
     log_phi = sympy.log(1 - sympy.exp(-y)) - sympy.log(y) / 2
@@ -200,14 +201,14 @@ def monotonicities() -> list[Evidence]:
     )  # q^4 = kappa, a = q^2, mu = 1
     order = (h1 / (h1 + a) / (h2 / (h2 + a))).subs(a, sympy.sqrt(h1 * h2))
     ridge_time = sympy.simplify(order - sympy.sqrt(h1 / h2)) == 0
-    return [
+    return (
         shown("phi's elasticity is y/(e^y-1) - 1/2", is_elasticity, "all y > 0 (SymPy)"),
         shown("it decreases: its slope is e^y(1-y-e^{-y})/(e^y-1)^2 < 0", slope, "all y > 0 (SymPy)"),
         shown("it vanishes where e^y = 1 + 2y", stationary, "SymPy"),
         shown("ridge's elasticity is 1/2 - h/(h+a), which decreases in h", ridge == 0, "all h, a > 0 (SymPy)"),
         shown("rho of ridge at a = sqrt(mu L) is cosh^2(ln(kappa)/4)", cosh == 0, "all kappa (SymPy)"),
         shown("two weights: at a = sqrt(h1 h2) the ridge order is the OBD order", ridge_time, "all h1, h2 (SymPy)"),
-    ]
+    )
 
 
 def check(statement: Statement) -> Sequence[Evidence]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sympy
@@ -27,11 +28,12 @@ from unilth.theory.balls import Number, ball, bracket, precision
 from unilth.theory.certify import both, certified, claimed, positive, root
 from unilth.theory.evidence import Evidence, Level, Move, Statement, Theorem
 from unilth.theory.exact import rational
-from unilth.theory.theorems.trajectory.mask_guarantee import peak, phi
+from unilth.theory.theorems.trajectory.mask_guarantee import phi
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
 # F is convex on NEAR, which contains y*; balls decide F > 0 on the rest of [LOW, HIGH], an inequality beyond.
 LOW, NEAR, HIGH = "0.1", ("1.15", "1.37"), "20"
+PEAK = ("1.256431208626169676982737616608", "1.256431208626169676982737616610")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def excess(y: Any) -> Any:
 
 
 def peak_ball() -> arb:
-    """y* to the digits that y* = 1.25643... is known by mask-guarantee; a wider ball would do."""
-    return ball("1.256431208626169676982737616608").union(ball("1.256431208626169676982737616610"))
+    """A ball around y*; `check` verifies the change of sign at its ends."""
+    return ball(PEAK[0]).union(ball(PEAK[1]))
 
 
 def best_time(kappa: fmpq) -> arb:
@@ -117,63 +119,74 @@ def on_instance(w: Window, statement: Statement) -> Verdict:
     return (True, "") if 1 < ratio < bound else (None, f"ratio {ratio}")
 
 
-def lower_side() -> list[Evidence]:
-    y, p = sympy.symbols("y PHI", positive=True)
+@cache  # nothing in it depends on the statement
+def identities() -> tuple[Evidence, ...]:
+    y, p, v = sympy.symbols("y PHI v", positive=True)
     e = y / (sympy.exp(y) - 1) - sympy.Rational(1, 2)
     ph = (1 - sympy.exp(-y)) / sympy.sqrt(y)
     # at y*: E = 0 and phi = PHI, so F = 0; F' = 8EE' + 2 phi^2 E/(y PHI^2) is a multiple of E
     f = 4 * e**2 + ph**2 / p**2 - 1
     multiple = sympy.simplify(sympy.diff(f, y) - e * (8 * sympy.diff(e, y) + 2 * ph**2 / (y * p**2))) == 0
-    v = sympy.Symbol("v")
     factored = sympy.expand(4 * (v - sympy.Rational(1, 2)) ** 2 - 1 + 4 * v * (1 - v)) == 0
     ell = sympy.Symbol("l", positive=True)
     drop = sympy.log(sympy.cosh(ell / 4))
     speed = sympy.simplify(sympy.diff(drop, ell) ** 2 - (1 - sympy.exp(-2 * drop)) / 16) == 0
+    a, b, height, k = sympy.symbols("A B phi k", positive=True)
+    # sqrt(y) = A/phi and B/phi at the two ends, kappa = (B/A)^2, rho_ridge = (k+1/k)^2/4 with k^2 = B/A
+    ends = sympy.simplify((height * (k + 1 / k)).subs(k, sympy.sqrt(b / a)) - height * (a + b) / sympy.sqrt(a * b)) == 0
+    square = sympy.expand((sympy.sqrt(a) - sympy.sqrt(b)) ** 2 - (a + b - 2 * sympy.sqrt(a * b))) == 0
+    return (
+        shown("F vanishes with its slope at y*", multiple, "SymPy"),
+        shown("4E^2 - 1 = -4v(1-v), v = y/(e^y-1)", factored, "SymPy"),
+        shown("ridge: (dD/dl)^2 = (1-e^{-2D})/16", speed, "all l > 0 (SymPy)"),
+        shown("Q = phi(A+B)/sqrt(AB)", ends, "all A, B (SymPy)"),
+        shown("A + B > 2 sqrt(AB) for A != B", square, "SymPy"),
+    )
+
+
+def lower_side() -> list[Evidence]:
+    """F > 0 for every y != y*."""
 
     def curvature(x: arb) -> arb:
         return 2 * excess(arb_series([x, 1, 0], prec=3))[2]
 
     away = both([positive(excess, LOW, NEAR[0]), positive(excess, NEAR[1], HIGH)])
+    peak2 = phi(peak_ball()) ** 2
     # near 0: v >= 1-y/2 and v <= 1 give 4v(1-v) <= 2y; 1-e^{-y} >= y - y^2/2 gives phi^2 >= y(1-y/2)^2
-    near_zero = (1 - ball(LOW) / 2) ** 2 / phi(peak_ball()) ** 2 > 2
+    near_zero = (1 - ball(LOW) / 2) ** 2 / peak2 > 2
     # far out: 4v(1-v) <= 4y/(e^y-1) <= 24/y^2 and phi^2 >= (1-e^{-HIGH})^2/y, so F y >= const - 24/y
-    far = (1 - (-ball(HIGH)).exp()) ** 2 / phi(peak_ball()) ** 2 > 24 / ball(HIGH)
-    scope = f"y in [{LOW}, {HIGH}] without {NEAR}"
+    far = (1 - (-ball(HIGH)).exp()) ** 2 / peak2 > 24 / ball(HIGH)
+    scope = f"y < {LOW} and y > {HIGH}, elementary"
     return [
-        shown("F vanishes with its slope at y*", multiple, "SymPy"),
-        shown("4E^2 - 1 = -4v(1-v), v = y/(e^y-1)", factored, "SymPy"),
-        shown("ridge: (dD/dl)^2 = (1-e^{-2D})/16", speed, "all l > 0 (SymPy)"),
-        certified("F > 0 away from y*", away, scope),
+        certified("F > 0 away from y*", away, f"y in [{LOW}, {HIGH}] without {NEAR}"),
         certified("F'' > 0 around y*", positive(curvature, *NEAR), f"y in {NEAR}"),
-        certified("F > 0 near 0 and far out", bool(near_zero and far), f"y < {LOW} and y > {HIGH}, elementary"),
+        certified("F > 0 near 0 and far out", bool(near_zero and far) or None, scope),
     ]
 
 
+@cache
+def expanded() -> tuple[sympy.Poly, sympy.Poly]:
+    """((A+b)^2 - b(1 + A/2 + A^2/(3(1-A))))/A with b = 1 - .15A, as a fraction of polynomials in A."""
+    a = sympy.Symbol("A")
+    b = 1 - sympy.Rational(15, 100) * a
+    numerator, denominator = sympy.fraction(sympy.cancel(((a + b) ** 2 - b * (1 + a / 2 + a**2 / (3 * (1 - a)))) / a))
+    return sympy.Poly(numerator, a), sympy.Poly(denominator, a)
+
+
 def upper_side() -> list[Evidence]:
-    a, b, ph, k = sympy.symbols("A B phi k", positive=True)
-    # sqrt(y) = A/phi and B/phi at the two ends, kappa = (B/A)^2, rho_ridge = (k+1/k)^2/4 with k^2 = B/A
-    q = ph * (k + 1 / k)
-    identity = sympy.simplify(q.subs(k, sympy.sqrt(b / a)) - ph * (a + b) / sympy.sqrt(a * b)) == 0
-    square = sympy.expand((sympy.sqrt(a) - sympy.sqrt(b)) ** 2 - (a + b - 2 * sympy.sqrt(a * b))) == 0
-    low = 1 - sympy.Rational(15, 100) * a
-    gap = sympy.cancel(((a + low) ** 2 - low * (1 + a / 2 + a**2 / (3 * (1 - a)))) / a)
-    numerator, denominator = (sympy.Poly(part, a) for part in sympy.fraction(gap))
-
-    def ratio(x: arb) -> arb:
-        return horner(numerator, x) / horner(denominator, x)
-
-    half = ball("1/2")
+    """Q > 1 where phi < 1/2."""
+    numerator, denominator = expanded()
+    half, most = ball("1/2"), ball("0.31")
     # phi rises before y* and falls after it: phi < 1/2 forces y_1 < .36 and y_2 > 3.8
     ends = phi(ball("0.36")) > half and phi(ball("3.8")) > half
-    small = 1 - (-ball("0.36")).exp() < ball("0.31")
+    small = 1 - (-ball("0.36")).exp() < most
     # y_2 = (B/phi)^2 >= B^2/A because phi^2 = A^2/y_1 <= A; and e^{-x/A}/A increases for A < x
     b2 = (1 - (-ball("3.8")).exp()) ** 2
-    close = b2 > ball("0.31") and (-b2 / ball("0.31")).exp() / ball("0.31") < ball("0.15")
+    close = b2 > most and (-b2 / most).exp() / most < ball("0.15")
+    gap = positive(lambda x: horner(numerator, x) / horner(denominator, x), 0, "0.31")
     return [
-        shown("Q = phi(A+B)/sqrt(AB)", identity, "all A, B (SymPy)"),
-        shown("A + B > 2 sqrt(AB) for A != B", square, "SymPy"),
-        certified("phi < 1/2 forces A < .31 and B >= 1 - .15A", bool(ends and small and close), "elementary"),
-        certified("Q^2 > 1 for A in (0, .31]", positive(ratio, 0, "0.31"), "A in [0, .31], after division by A"),
+        certified("phi < 1/2 forces A < .31 and B >= 1 - .15A", bool(ends and small and close) or None, "elementary"),
+        certified("Q^2 > 1 for A in (0, .31]", gap, "A in [0, .31], after division by A"),
     ]
 
 
@@ -194,11 +207,12 @@ def horner(polynomial: sympy.Poly, x: arb) -> arb:
 
 def check(statement: Statement) -> Sequence[Evidence]:
     with precision(200):
-        top = peak()
-        limit = bracket(4 * phi(top) ** 2, digits=28)
-        located = certified("y* is where it is taken to be", bool(top.overlaps(peak_ball())), "mask-guarantee")
+        limit = bracket(4 * phi(peak_ball()) ** 2, digits=28)
+        ends = [ball(PEAK[0]), ball(PEAK[1])]
+        located = bool(ends[0].expm1() - 2 * ends[0] < 0 < ends[1].expm1() - 2 * ends[1]) or None
         return [
-            located,
+            certified("e^y - 1 - 2y changes sign where y* is taken to be", located, f"y* in {PEAK}"),
+            *identities(),
             *lower_side(),
             *upper_side(),
             approached(statement),

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sympy
 from flint import fmpq
@@ -101,7 +102,8 @@ def on_instance(r: Ramped, statement: Statement) -> Verdict:
     return True, ""
 
 
-def identities() -> list[Evidence]:
+@cache  # nothing in it depends on the statement
+def identities() -> tuple[Evidence, ...]:
     t, eq = BLOCKS.transpose, BLOCKS.equal
     loss2 = t(l * R * c) * S * (l * R * c)
     gap = eq(t(c) * S * c - loss2, t(c) * S * R * (2 * l + S) * S * R * c)
@@ -114,12 +116,12 @@ def identities() -> list[Evidence]:
     # s_min = p^2, s_max = q^2: the two bounds multiply to kappa_S for every sigma, so their maximum is at least q/p
     best = sympy.cancel((q**2 / sigma) * (sigma / p**2) - (q / p) ** 2) == 0
     at_natural = sympy.cancel(q**2 / (p * q) - q / p) == 0 and sympy.cancel(p * q / p**2 - q / p) == 0
-    return [
+    return (
         shown("adiabatic losses stay below w*_c'S w*_c/2", gap, "blocks of every size, free algebra"),
         shown("lambda' = (lambda+sigma)^2/(sigma T)", slope, "all t < T (SymPy)"),
         shown("(lambda+sigma)/(lambda+s) is at most max(1, sigma/s)", below and above, "all s, sigma, lambda (SymPy)"),
         shown("no sigma beats sqrt(kappa_S), the natural one attains it", best and at_natural, "all spectra (SymPy)"),
-    ]
+    )
 
 
 def check(statement: Statement) -> Sequence[Evidence]:

@@ -40,7 +40,8 @@ class Weight:
 
 
 def weight(name: str, *values: Number, power: int = 1) -> Weight:
-    return Weight(name, *(rational(v) for v in values), power=power)
+    h, target, start, rate, time = (rational(v) for v in values)
+    return Weight(name, h, target, start, rate, time, power)
 
 
 GENTLE = weight("a gentle ramp", 1, 2, 0, "1/2", 3)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from flint import arb, fmpq, fmpq_mat
 
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
-from unilth.theory.exact import Number, block, column, matrix, positive_semidefinite, rational, symmetric
+from unilth.theory.exact import Number, Rows, block, column, matrix, positive_semidefinite, rational, symmetric
 from unilth.theory.flows import end_point, squared_norm
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 from unilth.theory.words import Algebra, letters
@@ -45,9 +45,7 @@ class Twins:
         return f"{self.name}: H = {self.hessian.tolist()}, kept {list(self.kept)}, starts {starts}, times {self.times}"
 
 
-def twins(
-    name: str, h: list[list[Number]], target: list[Number], kept: tuple[int, ...], *starts: list[Number]
-) -> Twins:
+def twins(name: str, h: Rows, target: Sequence[Number], kept: tuple[int, ...], *starts: Sequence[Number]) -> Twins:
     first, second = column(starts[0]), column(starts[-1])
     return Twins(name, matrix(h), column(target), kept, (first, second), (rational("1/10"), rational(3)))
 
