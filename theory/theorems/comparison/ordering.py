@@ -28,10 +28,10 @@ def no_farther(parameter: int, filter_rank: int, wiener_rank: int) -> bool:
 
 
 @cache
-def crossing(what: str, *, wiener_nondecreasing: bool, up_to: int = 4) -> Evidence:
+def crossing(what: str, *, wiener_nondecreasing: bool, up_to: int = 3) -> Evidence:
     """Every order pattern of d = 2, ..., `up_to` coordinates: one parameter serves all, and differs from some A_i.
 
-    d = 2 is the proof for every d (Helly); the larger ones are enumerated because it costs nothing. Without
+    d = 2 is the proof for every d (Helly); the next one is enumerated because it costs little. Without
     `wiener_nondecreasing` the Wiener ranks are arbitrary and d = 2 already has a pattern without common parameter.
     """
     patterns = 0

@@ -42,8 +42,8 @@ def on_start(start: Start, statement: Statement) -> Verdict:
     u, v, y = start
     w = u * u - v * v
     slope = 4 * (y - w) * (u * u + v * v)
-    if u == v == 0:
-        return False, f"{start}: the flow stays at w = 0 and never reaches y = {y}"
+    if slope == 0 and w != y:
+        return False, f"u0={u}, v0={v}, y={y}: the flow rests at w = {w} and never reaches y"
     holds = w == 0 and slope == statement.exact("RATE") * y * 2 * u * v
     return holds, f"u0={u}, v0={v}, y={y}: starts at {w} with slope {slope}"
 
