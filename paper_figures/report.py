@@ -65,17 +65,17 @@ def ran(made: Part) -> Section:
         tone = {"done": GOOD, "failed": BAD}.get(status, OPEN)
         rows.append(
             (
-                cell(name, words(entry.get("what"))),
-                cell(Text(status, tone), words(entry.get("problem"))),
+                cell(name, words(entry.get("what")), Text(words(entry.get("problem")), BAD)),
+                cell(Text(status, tone)),
                 cell(seconds(entry.get("seconds"))),
-                cell(words(entry.get("finished")).replace("T", " ").replace("Z", " UTC")),
+                cell(*words(entry.get("finished")).replace("Z", " UTC").split("T")),
             )
         )
     machine, versions = mapping(made.content.get("machine")), mapping(made.content.get("versions"))
     facts = [(cell(name), cell(words(machine[name]))) for name in sorted(machine)]
     facts.append((cell("versions"), cell(", ".join(f"{name} {words(versions[name])}" for name in sorted(versions)))))
     blocks: list[Block] = [
-        Grid(("Stage", "Result", "Time", "Finished"), tuple(rows), frozenset({2})),
+        Grid(("Stage", "Result", "Time", "Finished"), tuple(rows), frozenset({2, 3})),
         Grid(("Where", ""), tuple(facts)),
         Commands((words(made.content.get("command"), "unilth reproduce"),)),
     ]

@@ -64,6 +64,7 @@ tbody th { font-weight: 400; min-width: 9rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .line { display: block; } .line + .line { color: var(--soft); font-size: .86rem; }
 .tone { display: inline-block; padding: 0 .45rem; border-radius: 4px; white-space: nowrap; }
+.line + .line .tone { white-space: normal; }
 .tone.good { color: var(--good); background: var(--good-ground); }
 .tone.bad { color: var(--bad); background: var(--bad-ground); }
 .tone.part { color: var(--soft); background: var(--code); }

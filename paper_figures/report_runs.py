@@ -24,6 +24,7 @@ from unilth.paper_figures.report_document import (
 )
 from unilth.paper_figures.report_read import part, picture, words
 from unilth.paper_figures.table import Table
+from unilth.sims.campaign import load
 from unilth.sims.records import read_record
 from unilth.sims.table import Entry, compare
 
@@ -51,7 +52,7 @@ def section(table: Table | str, results: Path, campaign: str) -> Section:
     if isinstance(table, str):
         again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
         return Section("accuracy", HEADING, (Paragraph(table, OPEN), Commands((again,))))
-    blocks: list[Block] = []
+    blocks: list[Block] = [Paragraph(f"The claim under test: {claim_of(results, campaign)}")]
     if table.missing:
         blocks.append(Paragraph(f"Incomplete: {table.missing}.", OPEN))
     blocks.append(grid(table))
@@ -65,6 +66,14 @@ def section(table: Table | str, results: Path, campaign: str) -> Section:
         )
     )
     return Section("accuracy", HEADING, tuple(blocks))
+
+
+def claim_of(results: Path, campaign: str) -> str:
+    """The claim in words that the sweep kept beside its runs."""
+    try:
+        return load(results / "campaigns" / f"{campaign}.toml").claim
+    except UserError:
+        return "not kept."
 
 
 def grid(table: Table) -> Grid:

@@ -23,6 +23,7 @@ from unilth.paper_figures.report_read import Part, mapping, seconds, words
 
 STATUS = {"proved": GOOD, "supported": OPEN, "undecided": OPEN, "failed": BAD}
 VERDICT = {"holds": GOOD, "holds if": PART, "fails": BAD, "open": OPEN, "undecided": OPEN}
+PLURAL = {"holds": "hold", "holds if": "hold under a condition", "fails": "fail", "open": "are open"}
 CLAIMS = "Claims of the paper"
 NEAR_MISS = {"rejected": GOOD, "accepted": BAD, "none": OPEN}
 
@@ -50,7 +51,8 @@ def headlines(ledger: Part) -> list[Headline]:
     if claims:
         verdicts = [words(row.get("verdict")) for row in claims]
         counts = {name: verdicts.count(name) for name in dict.fromkeys(verdicts)}
-        found.append(Headline(f"{len(claims)} claims", ", ".join(f"{n} {name}" for name, n in counts.items())))
+        told = ", ".join(f"{n} {PLURAL.get(name, name)}" for name, n in counts.items())
+        found.append(Headline(f"{len(claims)} claims", told))
     return found
 
 
@@ -60,24 +62,28 @@ def theorems(ledger: Part) -> Section:
     if not rows:
         return absent("theorems", "Theorems", ledger, "unilth prove --json ledger.json")
     table = Grid(
-        ("Theorem", "Status", "Near miss", "Time"),
+        ("Theorem", "Status", "Near miss"),
         tuple(
             (
                 cell(
                     f"{words(row.get('catalogue'))}  {words(row.get('title'))}".strip(),
                     *(Text(words(reason), BAD) for reason in as_list(row.get("reasons"))),
-                    words(row.get("scope")),
                     code(words(row.get("id"))),
                 ),
-                cell(toned(row.get("status"), STATUS), words(row.get("level"))),
+                cell(
+                    toned(row.get("status"), STATUS),
+                    words(row.get("level")),
+                    seconds(row.get("seconds")),
+                ),
                 cell(toned(row.get("near_miss"), NEAR_MISS)),
-                cell(seconds(row.get("seconds"))),
             )
             for row in rows
         ),
-        frozenset({3}),
-        "Proved means symbolic, certified by ball arithmetic, or exhaustive; a near miss is the same check on a "
-        "slightly false statement, which it must reject.",
+        caption="Proved means symbolic, certified by ball arithmetic, or exhaustive, within the scope given below; a "
+        "near miss is the same check on a slightly false statement, which it must reject.",
+    )
+    scopes = tuple(
+        (cell(words(row.get("catalogue")), code(words(row.get("id")))), cell(words(row.get("scope")))) for row in rows
     )
     blocks: list[Block] = [table]
     constants = [
@@ -94,6 +100,7 @@ def theorems(ledger: Part) -> Section:
                 (Grid(head, tuple(constants), frozenset({1, 2})),),
             )
         )
+    blocks.append(Details("What exactly each proof covers", (Grid(("Theorem", "Scope"), scopes),)))
     lines = tuple(f"unilth prove {words(row.get('id'))}" for row in rows)
     blocks.append(Details("Run one theorem again", (Commands(lines),)))
     return Section("theorems", "Theorems", tuple(blocks))

@@ -79,7 +79,7 @@ def say(console: Any, stage: str, event: str, entry: dict[str, Any]) -> None:
     if event == "started":
         console.print(f"[bold]{stage}[/] ...")
         return
-    what = escape(str(entry.get("problem") or entry.get("what") or ""))
+    what = escape("; ".join(str(entry[key]) for key in ("what", "problem") if entry.get(key)))
     colour = "green" if entry.get("status") == "done" else "bold red"
     took = "skipped, nothing changed" if event == "skipped" else seconds(entry.get("seconds"))
     console.print(f"[{colour}]{stage:<8}[/] {what} [dim]({took})[/]")
@@ -127,7 +127,7 @@ class Work:
         fine = ("proved", "supported")
         bad = [entry.id for entry in ledger.entries if entry.status not in fine or entry.near_miss != "rejected"]
         bad += [f"claim {row.claim.id}" for row in ledger.claims if not row.ok]
-        return Outcome(what, "" if ledger.ok else f"{what}; these do not hold: {', '.join(bad)}")
+        return Outcome(what, "" if ledger.ok else f"these do not hold: {', '.join(bad)}")
 
     def check(self) -> Outcome:
         """Our rules and schedules against the invariants, and the broken twins, into invariants.json."""
@@ -139,7 +139,7 @@ class Work:
         bad = [row["target"] for row in found["targets"] if not row["ok"]]
         bad += [name for name, ids in matrix["declared"].items() if sorted(matrix["killed"][name]) != sorted(ids)]
         what = f"{len(found['targets'])} targets checked, {len(matrix['declared'])} broken twins tried"
-        return Outcome(what, "" if found["ok"] else f"{what}; not as they should be: {', '.join(bad)}")
+        return Outcome(what, "" if found["ok"] else f"not as they should be: {', '.join(bad)}")
 
     def selfchecked(self) -> dict[str, Any]:
         """The kit turned on itself, in a process of its own: this one only waits, and never imports torch."""
@@ -165,7 +165,7 @@ class Work:
         failed = ", ".join(name for name, _ in summary.failed)
         finished = summary.skipped + summary.done
         what = f"{finished} of {summary.total} runs of {self.campaign} finished"
-        return Outcome(what, "" if summary.ok else f"{what}; failed: {failed}")
+        return Outcome(what, "" if summary.ok else f"failed: {failed}")
 
     def swept(self) -> bool:
         from unilth.sims.campaign import load
