@@ -68,7 +68,7 @@ def ran(made: Part) -> Section:
                 cell(name, words(entry.get("what")), Text(words(entry.get("problem")), BAD)),
                 cell(Text(status, tone)),
                 cell(seconds(entry.get("seconds"))),
-                cell(*words(entry.get("finished")).replace("Z", " UTC").split("T")),
+                cell(*(half.replace("Z", " UTC") for half in words(entry.get("finished")).split("T"))),
             )
         )
     machine, versions = mapping(made.content.get("machine")), mapping(made.content.get("versions"))
