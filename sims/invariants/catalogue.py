@@ -13,6 +13,7 @@ from unilth.sims.invariants.mask_chance import MASK_CHANCE
 from unilth.sims.invariants.mask_counts import MASK_COUNTS
 from unilth.sims.invariants.mask_form import MASK_FORM
 from unilth.sims.invariants.mask_order import MASK_ORDER
+from unilth.sims.invariants.saved import SAVED
 from unilth.sims.invariants.schedules import SCHEDULES
 
 CATALOGUE: tuple[Invariant, ...] = (
@@ -24,6 +25,7 @@ CATALOGUE: tuple[Invariant, ...] = (
     *FINDER_RESULT,
     *FINDER_TRAINING,
     *FINDER_PENALTY,
+    *SAVED,
 )
 
 

@@ -7,11 +7,10 @@ that is in the gradient): for a weight w, lambda w.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
@@ -23,26 +22,28 @@ VISIBLE = 1e-4
 """A strength below this is not told from rounding."""
 
 
-def loss_gradient(seen: Run, forward: Event, case: Case) -> dict[str, Tensor]:
+def loss_gradient(seen: Run, forward: Event, fresh: nn.Module) -> dict[str, Tensor]:
     """The gradient of the loss by the weights, from a forward pass and what came back through its logits."""
-    fresh = copy.deepcopy(problems.network(case))
     fresh.load_state_dict(forward.state)
+    fresh.zero_grad()
     fresh.train(forward.training)
     fresh(forward.rows).backward(forward.pull)
     named = dict(fresh.named_parameters())
     return {name: named[name].grad for name in seen.names if named[name].grad is not None}  # type: ignore[misc]
 
 
-def strengths(seen: Run, case: Case) -> list[tuple[float, float]]:
+def strengths(seen: Run, case: Case, first: int = 0, last: int | None = None) -> list[tuple[float, float]]:
     """For each optimizer step before the final mask: the strength on weights that go, and on those that stay.
 
-    Least squares of (gradient used - gradient of the loss) on the weight. Only steps of one forward pass are read.
+    Least squares of (gradient used - gradient of the loss) on the weight, over the events from ``first`` to ``last``.
+    Only steps of one forward pass are read. Raises NotJudged if there is none.
     """
     found = []
-    for before, after in itertools.pairwise(seen.events):
+    fresh = problems.network(case)
+    for before, after in itertools.pairwise(seen.events[first:last]):
         if before.kind != "forward" or not before.learns or after.kind != "step" or seen.pruned_zero(before.state):
             continue
-        pure = loss_gradient(seen, before, case)
+        pure = loss_gradient(seen, before, fresh)
         sums = {True: [0.0, 0.0], False: [0.0, 0.0]}
         for name, kept in seen.mask.items():
             if name in pure and name in after.grads:

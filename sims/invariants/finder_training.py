@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from unilth.sims.invariants.finder_penalty import VISIBLE, strengths
 from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, first_case
-from unilth.sims.invariants.finder_run import Run, run
+from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.observe import Event, State, row_keys
 
@@ -167,12 +168,32 @@ def check_stops(subject: Subject, case: Case) -> None:
             best = number
         if number - best < patience:
             continue
+        if _phase_over(seen, case, passes[best][0], index):
+            raise NotJudged("the first training ended before its patience ran out")
         following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
-        if following is None:
-            return
-        _judge_restart(seen, following, passes[best][2], last, number - best)
+        if following is not None:
+            _judge_restart(seen, following, passes[best][2], last, number - best)
         return
     raise NotJudged("the patience never ran out on this problem")
+
+
+def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
+    """Whether something else had begun by an evaluation: another optimizer, other weights, or a penalty."""
+    steps = [event.by for event in seen.events[:index] if event.kind == "step"]
+    if len(set(steps)) > 1:
+        return True
+    left: State | None = None
+    for event in seen.events[:index]:
+        if (
+            event.kind == "forward"
+            and event.learns
+            and left is not None
+            and not equal_states(event.state, left, seen.names)
+        ):
+            return True
+        left = event.state if event.kind == "step" else left
+    pressed = strengths(seen, case, best, index)
+    return any(goes - stays > VISIBLE for goes, stays in pressed)
 
 
 def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:

@@ -25,7 +25,7 @@ class Event:
     """Something that happened: "forward" (entered with these values) or "step" (left these values behind).
 
     ``rows`` are the inputs of a forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through
-    it, ``pull`` that gradient; ``grads`` are the gradients that an optimizer step used.
+    it, ``pull`` that gradient; ``grads`` are the gradients that an optimizer step used, ``by`` numbers the optimizer.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Event:
     learns: bool = False
     pull: Tensor | None = None
     grads: State = field(default_factory=dict)
+    by: int = -1
 
 
 class Observer:
@@ -46,6 +47,7 @@ class Observer:
         self.shapes = {name: value.shape for name, value in made.state_dict().items()}
         self.events: list[Event] = []
         self.models: list[nn.Module] = []  # held, so that an id is never given to another module
+        self.optimizers: list[torch.optim.Optimizer] = []
         self._open: list[Event] = []
         self._last: State | None = None
 
@@ -96,12 +98,15 @@ class Observer:
                 output.register_hook(learns)
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if all(optimizer is not known for known in self.optimizers):
+            self.optimizers.append(optimizer)
+        by = next(i for i, known in enumerate(self.optimizers) if known is optimizer)
         moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         for model in self.models:
             named = [(name, parameter) for name, parameter in model.named_parameters() if id(parameter) in moved]
             if named:
                 grads = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
-                self.events.append(Event("step", self.snapshot(model), model.training, grads=grads))
+                self.events.append(Event("step", self.snapshot(model), model.training, grads=grads, by=by))
 
     @contextmanager
     def watching(self) -> Iterator[None]:

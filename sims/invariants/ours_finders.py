@@ -15,8 +15,8 @@ from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.stopping import EarlyStopping
 from unilth.sims.tickets import Ticket
 
-BUDGET = Budget(epochs=24, tune=0.25, batch=16, lr=0.1)
-PRESSED_STEPS = 18 * (TRAIN // BUDGET.batch)
+BUDGET = Budget(epochs=20, tune=0.2, batch=32, lr=0.1)
+PRESSED_STEPS = 16 * (TRAIN // BUDGET.batch)
 """DLTH presses from the first epoch on, in all epochs that do not fine-tune."""
 
 HANDLES = ("tied", "frozen", "bfloat16")

@@ -144,6 +144,7 @@ class StoppedTicket(Lth):
             super().train(epochs)
             return
         best, waited, state = float("inf"), 0, self.remember()
+        self.first = super().optimizer()
         for _ in range(self.most):
             super().train(1)
             loss = self.validation_loss()
@@ -154,6 +155,10 @@ class StoppedTicket(Lth):
             if waited >= self.patience:
                 break
         self.restore(state)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """One optimizer for all epochs of the first training, another one afterwards."""
+        return super().optimizer() if self.masks else self.first
 
     def restore(self, state: State) -> None:
         """Back to the best epoch."""

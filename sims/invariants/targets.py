@@ -19,6 +19,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims.invariants.declarations import Claims, claims_of
 from unilth.sims.invariants.invariant import first_line
+from unilth.sims.invariants.saved import SavedTicket, open_ticket
 
 DECORATORS = (
     ("scores", '@mask_rule(scope="global", keeps="largest")'),
@@ -34,7 +35,7 @@ class Loaded:
     name: str
     address: str | None
     call: Callable[..., Any]
-    claims: Claims
+    claims: Claims | SavedTicket
 
 
 def load(target: object) -> Loaded:
@@ -46,6 +47,9 @@ def load(target: object) -> Loaded:
     if not isinstance(target, str):
         name = _describe(target)
         return Loaded(name, _address(target), *_declared(target, name))
+    if target.endswith(".safetensors"):
+        saved = open_ticket(Path(target))
+        return Loaded(target, target, lambda: saved, saved)
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name:
         raise UserError(

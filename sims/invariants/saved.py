@@ -1,0 +1,217 @@
+"""Saved tickets: a `ticket.safetensors` with its `ticket.json`, checked without a network. The file is not trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from unilth.errors import UserError
+from unilth.sims.invariants.cases import pruned_count
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail, first_line
+
+KIND = "saved-ticket"
+NAMES = ("ticket-names",)
+LARGEST_HEADER = 16 << 20
+
+
+@dataclass(frozen=True)
+class SavedTicket:
+    """What a ticket's two files hold: the facts, and the tensors as they lie in the file."""
+
+    kind: ClassVar[str] = KIND
+    path: Path
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor] = field(repr=False)
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The state saved under "weights" or "initial"."""
+        head = f"{name}/"
+        return {key[len(head) :]: value for key, value in self.tensors.items() if key.startswith(head)}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that the facts give for the mask."""
+        return {name: tuple(shape) for name, shape in self.facts["mask"].items()}
+
+    def mask(self) -> dict[str, Tensor]:
+        """The mask, one bit for each weight along the sorted names, most significant bit first."""
+        packed = self.tensors["mask"]
+        bits = ((packed[:, None] >> torch.arange(7, -1, -1, dtype=torch.uint8)) & 1).bool().reshape(-1)
+        answer, start = {}, 0
+        for name, shape in sorted(self.shapes.items()):
+            size = math.prod(shape)
+            answer[name] = bits[start : start + size].reshape(shape)
+            start += size
+        return answer
+
+
+def open_ticket(path: Path) -> SavedTicket:
+    """Read both files; UserError if they are missing, truncated, oversized or no ticket's."""
+    from unilth.sims.tickets import read_facts
+
+    if not path.is_file():
+        raise UserError(f"target {str(path)!r}: there is no such file")
+    tensors = _tensors(path)
+    facts = read_facts(path.parent)
+    shapes = facts["mask"].values()
+    if not all(isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**40 for n in shape) for shape in shapes):
+        raise UserError(f"target {str(path)!r}: ticket.json gives a mask shape that is no list of sizes")
+    return SavedTicket(path, facts, tensors)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    size = path.stat().st_size
+    if size < 8 or header > min(size - 8, LARGEST_HEADER):
+        raise UserError(f"target {str(path)!r} is truncated or no safetensors file: {size} bytes, a header of {header}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a dictionary)
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"target {str(path)!r} is damaged or no safetensors file: {first_line(error)}") from None
+
+
+def check_names(subject: Subject, case: Case) -> None:
+    """Weights, initial weights and mask belong together."""
+    ticket: SavedTicket = subject.claims
+    weights, initial = ticket.part("weights"), ticket.part("initial")
+    odd = sorted(set(ticket.tensors) - {f"{p}/{n}" for p in ("weights", "initial") for n in weights} - {"mask"})
+    if odd or set(weights) != set(initial) or not weights or "mask" not in ticket.tensors:
+        fail(
+            got=f"tensors beyond or short of a ticket's ({', '.join(odd) or 'some are missing'})",
+            expected="mask, weights/..., initial/...",
+        )
+    for name, weight in weights.items():
+        if weight.shape != initial[name].shape:
+            fail(
+                got=f"{name!r} of shape {tuple(weight.shape)}, at first {tuple(initial[name].shape)}",
+                expected="one shape",
+            )
+    for name, shape in ticket.shapes.items():
+        if name not in weights or tuple(weights[name].shape) != shape:
+            fail(got=f"a mask of {name!r} with shape {shape}", expected="a mask in the shape of its weights")
+    packed, size = ticket.tensors["mask"], sum(map(math.prod, ticket.shapes.values()))
+    if packed.dtype != torch.uint8 or packed.dim() != 1 or len(packed) != max(1, math.ceil(size / 8)):
+        fail(
+            got=f"a mask of {packed.numel()} x {packed.dtype}",
+            expected=f"{max(1, math.ceil(size / 8))} bytes, one bit a weight",
+        )
+    spare = 8 * len(packed) - size
+    if spare and int(packed[-1]) & ((1 << min(spare, 8)) - 1):
+        fail(got="padding bits of the mask that are not 0", expected="0 after the last weight")
+
+
+def check_dtypes(subject: Subject, case: Case) -> None:
+    """Masked weights are floating point, and each tensor has one dtype before and after training."""
+    ticket: SavedTicket = subject.claims
+    initial = ticket.part("initial")
+    for name, weight in ticket.part("weights").items():
+        if name in ticket.shapes and not weight.is_floating_point():
+            fail(got=f"{name!r} of dtype {weight.dtype}", expected="a floating dtype for weights that are masked")
+        if weight.dtype != initial[name].dtype:
+            fail(got=f"{name!r} of dtype {weight.dtype}, at first {initial[name].dtype}", expected="one dtype")
+
+
+def check_finite(subject: Subject, case: Case) -> None:
+    """No NaN, no infinity."""
+    for name, value in subject.claims.tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            fail(got=f"NaN or infinity in {name!r}", expected="finite values")
+
+
+def check_zeros(subject: Subject, case: Case) -> None:
+    """Pruned weights are exactly 0."""
+    ticket: SavedTicket = subject.claims
+    weights = ticket.part("weights")
+    for name, kept in ticket.mask().items():
+        alive = int(weights[name][~kept].count_nonzero())
+        if alive:
+            fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
+
+
+def check_sparsity(subject: Subject, case: Case) -> None:
+    """The counted sparsity is counted, and the nominal one is what was asked, up to rounding by layer."""
+    ticket: SavedTicket = subject.claims
+    mask, stated = ticket.mask(), ticket.facts["sparsity"]
+    n, gone = sum(kept.numel() for kept in mask.values()), sum(int((~kept).sum()) for kept in mask.values())
+    counted = gone / max(n, 1)
+    if stated.get("counted") != counted:
+        fail(got=f"{stated.get('counted')!r} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
+    if ticket.facts["recipe"] != "dense":
+        least = sum(pruned_count(stated["nominal"], kept.numel()) for kept in mask.values())
+        most = pruned_count(stated["nominal"], n)
+        if not least <= gone <= most:
+            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {stated['nominal']}")
+
+
+def check_digest(subject: Subject, case: Case) -> None:
+    """The digest is that of mask, weights and initial weights."""
+    from unilth.sims.tickets import Ticket
+
+    ticket: SavedTicket = subject.claims
+    digest = Ticket(ticket.mask(), ticket.part("weights"), ticket.part("initial")).digest()
+    if digest != ticket.facts["digest"]:
+        fail(
+            got=f"a digest of {digest[:12]}...",
+            expected=f"{str(ticket.facts['digest'])[:12]}..., as ticket.json states",
+        )
+
+
+def whole(claims: Any, plan: Plan) -> Iterator[Case]:
+    """One case: the file."""
+    yield {"file": claims.path.name}
+
+
+def _row(id: str, statement: str, why: str, check: Any, needs: tuple[str, ...] = NAMES) -> Invariant:
+    return Invariant(id, KIND, statement, why, check, whole, needs=needs)
+
+
+SAVED = (
+    _row(
+        "ticket-names",
+        "The file holds a mask, weights and initial weights that belong together, and nothing else.",
+        "torch.nn.utils.prune renames weights, torch's sparsifiers cannot load what they saved",
+        check_names,
+        needs=(),
+    ),
+    _row(
+        "ticket-dtypes",
+        "Masked weights are floating point, and keep their dtype from initialisation to the end.",
+        "a ticket saved in half precision loads, and its rewound weights are others than those it was trained from",
+        check_dtypes,
+    ),
+    _row(
+        "ticket-finite",
+        "All values are finite.",
+        "a run that diverged is averaged into a table as chance accuracy",
+        check_finite,
+    ),
+    _row(
+        "ticket-zeros",
+        "Pruned weights are exactly 0.",
+        "open_lth masks before the forward pass, so the saved file has sparsity 0",
+        check_zeros,
+    ),
+    _row(
+        "ticket-sparsity",
+        "The stated sparsities are those of the mask.",
+        "nominal and counted differ where layers stay dense: DLTH's 0.70 is 0.694, its 0.98 is 0.972",
+        check_sparsity,
+    ),
+    _row(
+        "ticket-digest",
+        "The stated digest is that of the tensors.",
+        "weights swapped or edited after the run was recorded",
+        check_digest,
+        needs=(*NAMES, "ticket-zeros"),
+    ),
+)

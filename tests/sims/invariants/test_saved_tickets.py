@@ -1,0 +1,174 @@
+"""Saved tickets: a good one passes, each broken one is caught by its invariant, hostile files are refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unilth.cli import main
+from unilth.errors import UserError
+from unilth.sims.invariants import check
+from unilth.sims.invariants.catalogue import catalogue
+from unilth.sims.tickets import Ticket
+
+
+def saved(folder):
+    chance = torch.Generator().manual_seed(1)
+    initial = {"a.weight": torch.randn(5, 3, generator=chance), "a.bias": torch.ones(5), "n": torch.tensor(3)}
+    mask = {"a.weight": torch.arange(15).reshape(5, 3) >= 7}
+    weights = {**initial, "a.weight": initial["a.weight"] * mask["a.weight"]}
+    return Ticket(mask, weights, initial, 0.5, "omp", "tiny").save(folder)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return saved(tmp_path / "good")
+
+
+def edit(path, tensors=None, facts=None):
+    """Change tensors or facts of a saved ticket, each by a function."""
+    if tensors:
+        held = load_file(path)
+        tensors(held)
+        save_file(held, path)
+    if facts:
+        where = path.parent / "ticket.json"
+        held = json.loads(where.read_text())
+        facts(held)
+        where.write_text(json.dumps(held))
+
+
+def redigest(path):
+    """Make the stated digest fit the tensors again, so that only the intended mistake is left."""
+    from unilth.sims.invariants.saved import open_ticket
+
+    held = open_ticket(path)
+    digest = Ticket(held.mask(), held.part("weights"), held.part("initial")).digest()
+    edit(path, facts=lambda facts: facts.update(digest=digest))
+
+
+def revive(tensors):
+    tensors["weights/a.weight"][0, 0] = 1e-30
+
+
+def diverge(tensors):
+    tensors["initial/a.bias"][0] = float("nan")
+
+
+def halve(tensors):
+    tensors["weights/a.bias"] = tensors["weights/a.bias"].half()
+
+
+def forget_initial(tensors):
+    del tensors["initial/a.bias"]
+
+
+def pad(tensors):
+    tensors["mask"][-1] |= 1
+
+
+def swap(tensors):
+    tensors["weights/a.bias"] = torch.zeros(5)
+
+
+BROKEN = {
+    "forgets an initial weight": (forget_initial, None, ("ticket-names",)),
+    "pads the mask with ones": (pad, None, ("ticket-names",)),
+    "saves in half precision": (halve, None, ("ticket-dtypes",)),
+    "saves a diverged run": (diverge, None, ("ticket-finite",)),
+    "saves the dense weights": (revive, None, ("ticket-zeros",)),
+    "states the nominal sparsity as counted": (None, lambda f: f["sparsity"].update(counted=0.5), ("ticket-sparsity",)),
+    "states another nominal sparsity": (None, lambda f: f["sparsity"].update(nominal=0.7), ("ticket-sparsity",)),
+}
+
+
+def test_a_good_ticket_passes(path):
+    report = check(str(path))
+    assert report.ok and report.kind == "saved-ticket", str(report)
+    assert report.counts["passed"] == len(catalogue("saved-ticket")) == len(report.invariants)
+    assert check(path).ok
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_ticket_is_caught_by_its_invariant(path, name):
+    tensors, facts, kills = BROKEN[name]
+    edit(path, tensors, facts)
+    if kills != ("ticket-names",):
+        redigest(path)
+    report = check(str(path))
+    assert tuple(row.id for row in report.violations) == kills, str(report)
+    if kills != ("ticket-sparsity",):  # loading counts for itself
+        with pytest.raises(UserError):
+            Ticket.load(path)
+
+
+def test_an_edited_ticket_has_another_digest(path):
+    edit(path, swap)
+    assert [row.id for row in check(str(path)).violations] == ["ticket-digest"]
+
+
+def test_every_invariant_is_broken_once():
+    caught = {id for _, _, kills in BROKEN.values() for id in kills} | {"ticket-digest"}
+    assert caught == {invariant.id for invariant in catalogue("saved-ticket")}
+
+
+def truncate(path, content):
+    path.write_bytes(content[: len(content) // 2])
+
+
+def huge_header(path, content):
+    path.write_bytes((2**60).to_bytes(8, "little") + content[8:])
+
+
+def no_header(path, content):
+    path.write_bytes(b"\x10\0\0\0\0\0\0\0" + b"{" * 16)
+
+
+def overlapping(path, content):
+    header = {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in ("weights/a", "initial/a")}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+
+
+def wrong_length(path, content):
+    text = json.dumps({"mask": {"dtype": "U8", "shape": [2**40], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+
+
+def pickled(path, content):
+    path.write_bytes(b"\x80\x04\x95" + bytes(40))
+
+
+@pytest.mark.parametrize("damage", [truncate, huge_header, no_header, overlapping, wrong_length, pickled])
+def test_a_hostile_file_is_refused_in_one_sentence(path, damage, capsys):
+    damage(path, path.read_bytes())
+    assert main(["check", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "safetensors" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        lambda f: f.update(schema=99),
+        lambda f: f.pop("mask"),
+        lambda f: f.update(mask={"a.weight": "5x3"}),
+        lambda f: f.update(mask={"a.weight": [-1]}),
+        lambda f: f["sparsity"].update(nominal=7),
+    ],
+)
+def test_facts_that_are_no_tickets_are_refused(path, facts, capsys):
+    edit(path, facts=facts)
+    assert main(["check", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_files_are_one_sentence(path, tmp_path, capsys):
+    assert main(["check", str(tmp_path / "none.safetensors")]) == 2
+    lonely = tmp_path / "lonely"
+    lonely.mkdir()
+    shutil.copy(path, lonely / "ticket.safetensors")
+    assert main(["check", str(lonely / "ticket.safetensors")]) == 2
+    assert "ticket.json" in capsys.readouterr().err
