@@ -1,16 +1,16 @@
 r"""Early stopping at time t is never worse than K = 1.6859 times ridge with penalty 1/t (catalogue T3.1).
 
-Statement: Risk(GF(t)) <= K Risk(ridge(1/t)) for every design, signal, noise and t >= 0, with
-    K = K1^2, K1 = sup_{x>0} (1-e^{-x})(1+x)/x; K is attained; K1 bounds the degrees of freedom: df_ridge <= df_GF <=
-    K1 df_ridge; the ratio has no positive lower bound.
+Statement: Risk(GF(t)) <= K Risk(ridge(1/t)) for every design, signal, noise and t >= 0, with K = K1^2, K1 = sup_{x>0}
+    (1-e^{-x})(1+x)/x; K is attained; K1 bounds the degrees of freedom: df_ridge <= df_GF <= K1 df_ridge; the ratio
+    has no positive lower bound.
 Assumptions: the penalty is 1/t; t >= 0; the eigenvalues are >= 0.
 Source: Ali, Kolter and Tibshirani, AISTATS 2019 (arXiv 1810.10082), Theorem 1, who print 1.6862, which is 1.2985
     rounded up and squared; the sharp value is not found in the literature.
 Bound: tight.
 Proof: with x = ts the bias terms compare as e^{-x} <= 1/(1+x) and the variance terms as the squared filter ratio
-    f(x)^2, f = (1-e^{-x})(1+x)/x. f <= 1+x since 1-e^{-x} <= x; f <= 1+1/x since 1-e^{-x} <= 1; in between balls. f is
-    stationary exactly where e^x = 1+x+x^2. Pure noise and one eigenvalue attain K; pure signal and t -> infinity give
-    ratios e^{-2x}(1+x)^2 -> 0. f >= 1 since e^x >= 1+x.
+    f(x)^2, f = (1-e^{-x})(1+x)/x. f <= 1+x since 1-e^{-x} <= x; f <= 1+1/x since 1-e^{-x} <= 1; in between balls. f
+    is stationary exactly where e^x = 1+x+x^2. Pure noise and one eigenvalue attain K; pure signal and t -> infinity
+    give ratios e^{-2x}(1+x)^2 -> 0. f >= 1 since e^x >= 1+x.
 Evidence: symbolic stationarity and termwise bounds; the supremum certified on [1/1000, 1000], elementary tails.
 """
 
