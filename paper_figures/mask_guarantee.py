@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from unilth.paper_figures.certified import brackets
 from unilth.paper_figures.style import BLACK, BLUE, GREEN, ORANGE, panels, say
-from unilth.paper_figures.table import Table
+from unilth.paper_figures.table import Cell, Table
 from unilth.theory.filters import GRADIENT_FLOW, RIDGE
 
 COLUMNS = ("rule", "kappa", "parameter", "rho", "lower", "upper")
@@ -41,7 +41,7 @@ def spread(score: np.ndarray, curvature: np.ndarray) -> float:
 def data() -> Table:
     """rho of each rule on the spectrum [1, kappa], with its time or penalty; at kappa = 100 the certified brackets."""
     peak = brentq(lambda y: np.expm1(y) - 2 * y, 1.0, 2.0, xtol=1e-14)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for kappa in np.geomspace(1, LARGEST, POINTS):
         time, penalty = balanced_time(kappa), float(np.sqrt(kappa))
         # the extremes of g/sqrt(h) lie at the ends of the spectrum or where its one stationary point is

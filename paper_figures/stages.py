@@ -82,7 +82,7 @@ class Book:
         if before.get("status") == "done" and before.get("inputs") == wanted and unchanged(self.out, stage, before):
             self.note(stage.name, "skipped", before)
             return
-        entry = {"status": "interrupted", "inputs": wanted, "started": manifest.now()}
+        entry: dict[str, Any] = {"status": "interrupted", "inputs": wanted, "started": manifest.now()}
         self.note(stage.name, "started", entry)
         began = time.monotonic()
         outcome = attempt(stage)
