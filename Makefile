@@ -7,7 +7,7 @@ BIN := $(abspath $(VENV))/bin
 # pip upgrades nothing by itself: constraints.txt has the exact versions of everything.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: reproduce test check lint imports types unit install format clean
+.PHONY: reproduce test check lint imports types unit install format clean .typing
 
 reproduce: $(VENV)/.reproduce
 	$(BIN)/unilth reproduce --out $(OUT)
@@ -33,16 +33,18 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-imports: $(VENV)/.test
-	$(BIN)/lint-imports --no-cache
-
-# The type checker does not follow the namespace mapping, so it reads a tree of links that spells it out.
-types: $(VENV)/.test
+# Neither the import contract nor the type checker follows the namespace mapping, so they read a tree of links that
+# spells it out.
+.typing: $(VENV)/.test
 	rm -rf .typing && mkdir -p .typing/unilth
 	for part in unilth/*; do ln -s "$(CURDIR)/$$part" .typing/unilth/; done
 	for part in theory sims paper_figures; do ln -s "$(CURDIR)/$$part" .typing/unilth/$$part; done
+
+imports: .typing
+	cd .typing && $(BIN)/lint-imports --no-cache --config ../pyproject.toml
+
+types: .typing
 	cd .typing && MYPYPATH=. $(BIN)/mypy --config-file ../pyproject.toml -p unilth
-	rm -rf .typing
 
 unit: $(VENV)/.test
 	$(BIN)/pytest -n auto -m "not slow and not gpu and not slurm" --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -86,7 +86,9 @@ class Book:
         self.note(stage.name, "started", entry)
         began = time.monotonic()
         outcome = attempt(stage)
-        written = {path.relative_to(self.out).as_posix(): sha256(path) for path in stage.outputs() if path.is_file()}
+        written: dict[str, str] = {
+            path.relative_to(self.out).as_posix(): sha256(path) for path in stage.outputs() if path.is_file()
+        }
         entry = {
             **entry,
             "status": "failed" if outcome.problem else "done",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,7 +56,7 @@ class Pool:
     data_dir: Path | None
     workers: int
 
-    def work(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
+    def work(self, specs: Sequence[RunSpec]) -> Generator[Event, None, None]:
         """Do all runs, yielding what happens; close the iterator (or raise inside it) and every worker is killed.
 
         Raises ``UserError`` if the check refuses the specs or no worker can start, ``ModuleNotFoundError`` if what the

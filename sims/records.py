@@ -91,7 +91,7 @@ def _problem(record: Any) -> str | None:
     if type(spec.get("seed")) is not int:
         return "has no whole seed in its spec"
     sparsity = spec.get("sparsity")
-    if type(sparsity) not in (int, float) or not 0.0 <= sparsity < 1.0:
+    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0.0 <= sparsity < 1.0:
         return "has no sparsity in [0, 1) in its spec"
     files = record.get("files")
     if not isinstance(files, dict):

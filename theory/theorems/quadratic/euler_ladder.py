@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import sympy
@@ -55,6 +56,11 @@ def last_digit(claim: str) -> Fraction:
 
 def ladder(k: int, x: Any) -> tuple[Any, Any, Any, Any]:
     return (1 - x / k) ** k, (-x).exp(), 1 / (1 + x / k) ** k, 1 / (1 + x)
+
+
+def scaled_gap(k: int, rung: int, x: Any) -> Any:
+    """k times the gap between a rung and the one above it."""
+    return k * (ladder(k, x)[rung + 1] - ladder(k, x)[rung])
 
 
 def on_instance(r: Rung, statement: Statement) -> Verdict:
@@ -107,8 +113,8 @@ def check(statement: Statement) -> Sequence[Evidence]:
         steps = range(2, 7)
         covered = both(
             [
-                *(bounded(lambda x, k=k: k * (ladder(k, x)[1] - ladder(k, x)[0]), 0, k, above=most) for k in steps),
-                *(bounded(lambda x, k=k: k * (ladder(k, x)[2] - ladder(k, x)[1]), 0, k, above=most) for k in steps),
+                *(bounded(partial(scaled_gap, k, 0), 0, k, above=most) for k in steps),
+                *(bounded(partial(scaled_gap, k, 1), 0, k, above=most) for k in steps),
             ]
         )
     return [
