@@ -31,7 +31,7 @@ FIGURES = (
         "Residual of gradient flow stopped at time t and of ridge at the matched penalty a = 1/t, as functions of "
         "eigenvalue times t (T1.4). Their gap is never negative and never above the certified constant A1; with k "
         "gradient-descent steps it is at most D_k.",
-        ("unilth.theory.filters",),
+        ("unilth.theory.filters", "unilth.theory.theorems.quadratic.uniform_gap"),
     ),
     FigureSpec(
         "risk",

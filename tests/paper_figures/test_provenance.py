@@ -23,8 +23,16 @@ NOWHERE = Path("nowhere")
 (RISK,) = choose(("risk",))
 
 
-def test_another_process_with_other_settings_writes_the_same_bytes(tmp_path: Path) -> None:
-    here = render(RISK, tmp_path / "here", NOWHERE)
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """The figure's files, rendered once; rendering must not touch the user's settings."""
+    before = dict(matplotlib.rcParams)
+    made = render(RISK, Path("somewhere"), NOWHERE)
+    assert dict(matplotlib.rcParams) == before
+    return made
+
+
+def test_another_process_with_other_settings_writes_the_same_bytes(files: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\nsavefig.dpi: 50\n")
     code = "from unilth.cli import run; run()"
     environment = {**os.environ, "MATPLOTLIBRC": str(tmp_path), "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
@@ -32,25 +40,25 @@ def test_another_process_with_other_settings_writes_the_same_bytes(tmp_path: Pat
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     for suffix in SUFFIXES:
-        assert (tmp_path / "there" / f"risk{suffix}").read_bytes() == here[suffix], suffix
+        assert (tmp_path / "there" / f"risk{suffix}").read_bytes() == files[suffix], suffix
 
 
-def test_the_users_settings_are_left_alone(tmp_path: Path) -> None:
-    before = dict(matplotlib.rcParams)
-    render(RISK, tmp_path, NOWHERE)
-    assert dict(matplotlib.rcParams) == before
-    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+def test_figures_never_touch_pyplots_global_state(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from unilth.paper_figures.gallery import choose\n"
+        "from unilth.paper_figures.provenance import render\n"
+        "render(choose(('risk',))[0], Path('.'), Path('.')); sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=120).returncode == 0
 
 
-def test_files_carry_no_date_and_no_creator(tmp_path: Path) -> None:
-    files = render(RISK, tmp_path, NOWHERE)
+def test_files_carry_no_date_and_no_creator(files: dict[str, bytes]) -> None:
     for word in (b"CreationDate", b"ModDate", b"/Creator", b"/Producer"):
         assert word not in files[".pdf"]
     assert b"Software" not in files[".png"] and b"tIME" not in files[".png"]
 
 
-def test_the_record_says_where_everything_came_from(tmp_path: Path) -> None:
-    files = render(RISK, tmp_path, NOWHERE)
+def test_the_record_says_where_everything_came_from(files: dict[str, bytes]) -> None:
     record = json.loads(files[".json"])
     assert record["command"] == "unilth figures risk --out ." and record["n_per_point"].startswith("closed form")
     assert {row["module"]: row["sha256"] for row in record["inputs"]} == {
@@ -63,8 +71,8 @@ def test_the_record_says_where_everything_came_from(tmp_path: Path) -> None:
 
 def test_check_names_the_file_that_differs(tmp_path: Path) -> None:
     write(RISK, tmp_path, NOWHERE)
-    assert differences(RISK, tmp_path, NOWHERE) == []
     path = tmp_path / "risk.csv"
+    assert "0.875" in path.read_text()
     path.write_text(path.read_text().replace("0.875", "0.876", 1))
     (tmp_path / "risk.png").unlink()
     assert differences(RISK, tmp_path, NOWHERE) == ["risk.png is missing", "risk.csv differs"]
