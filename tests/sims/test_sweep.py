@@ -28,9 +28,9 @@ claim = "killing a sweep changes no record"
 [grid]
 recipes = ["dense", "lth", "unilth"]
 sparsities = [0.5, 0.9]
-seeds = 4
+seeds = 6
 """
-CAMPAIGN = parse(TOML, name="twenty", where="twenty.toml")
+CAMPAIGN = parse(TOML, name="thirty", where="thirty.toml")
 # The command line with the fake run in place of training, as a process of its own that can be killed.
 DRIVER = """
 import functools, sys
@@ -60,7 +60,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         summary = sweep(CAMPAIGN, folder / "out", workers=1, run="fake_runs:execute", check=None, data_dir=folder)
     finally:
         sys.path.remove(str(HERE))
-    assert summary.ok and summary.done == len(CAMPAIGN.specs) == 20
+    assert summary.ok and summary.done == len(CAMPAIGN.specs) == 30
     return contents(folder / "out")
 
 
@@ -90,7 +90,7 @@ def of(*recipes: str) -> Campaign:
 
 
 def start(tmp_path: Path, data_dir: Path, out: Path, text: str = TOML) -> subprocess.Popen[str]:
-    path = tmp_path / "twenty.toml"
+    path = tmp_path / "thirty.toml"
     path.write_text(text)
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["sweep", str(path), "--out", str(out), "--workers", "2", "--data-dir", str(data_dir)]
@@ -147,11 +147,11 @@ def test_a_killed_parent_leaves_no_orphans_and_can_go_on(
     driver.communicate()
     wait_for(lambda: not any(alive(pid) for pid in pids(data_dir)), 5.0)
     done = finished(out)
-    assert after <= done < 20
+    assert after <= done < 30
     again = start(tmp_path, data_dir, out)
     stdout, stderr = again.communicate(timeout=60)
     assert again.returncode == 0, stderr
-    assert f"20 runs: {done} were finished before, {20 - done} done now" in stdout
+    assert f"30 runs: {done} were finished before, {30 - done} done now" in stdout
     assert contents(out) == undisturbed  # also: no temporary folder is left, nothing was set aside
 
 
@@ -188,8 +188,8 @@ def test_killed_workers_lose_their_current_run_only(
         killed += 1
     stdout, stderr = driver.communicate(timeout=60)
     assert driver.returncode == 0, stderr
-    assert "20 done now" in stdout and "0 failed" in stdout
-    assert len(pids(data_dir)) == 2 + killed  # a fresh worker for each, and no more
+    assert "30 done now" in stdout and "0 failed" in stdout
+    assert len(pids(data_dir)) <= 2 + killed  # at most one fresh worker for each
     assert contents(out) == undisturbed
 
 
@@ -204,7 +204,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data_dir: Path, undisturb
     assert not any(alive(pid) for pid in pids(data_dir))
     assert not list(out.glob(".tmp-*"))
     done = finished(out)
-    assert 3 <= done < 20
+    assert 3 <= done < 30
     assert run_fake(CAMPAIGN, out, data_dir).skipped == done
     assert contents(out) == undisturbed
 
@@ -252,7 +252,7 @@ def test_a_damaged_run_is_set_aside_and_repeated(
         (folder / "ticket.safetensors").unlink()
     assert plan(CAMPAIGN, out).damaged == (CAMPAIGN.specs[5],)
     summary = run_fake(CAMPAIGN, out, data_dir)
-    assert summary.ok and (summary.skipped, summary.done) == (19, 1)
+    assert summary.ok and (summary.skipped, summary.done) == (29, 1)
     assert summary.repeated == (folder.name,)
     assert len(list((out / "damaged").iterdir())) == 1
     (out / "damaged").rename(tmp_path / "damaged")
@@ -297,6 +297,7 @@ def test_a_run_that_kills_its_worker_once_is_done_by_a_fresh_one(tmp_path: Path,
 
 def test_what_a_run_prints_is_no_answer(tmp_path: Path, data_dir: Path) -> None:
     assert run_fake(of("prints", "prints"), tmp_path / "out", data_dir).done == 2
+    assert finished(tmp_path / "out") == 2  # had the parent believed the print, it would have ended too early
 
 
 def test_what_cannot_run_is_refused_before_the_first_run(tmp_path: Path, data_dir: Path) -> None:
