@@ -8,6 +8,7 @@ that is in the gradient): for a weight w, lambda w.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, run
+from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event
 
@@ -38,9 +40,18 @@ def strengths(seen: Run, case: Case, first: int = 0, last: int | None = None) ->
     Least squares of (gradient used - gradient of the loss) on the weight, over the events from ``first`` to ``last``.
     Only steps of one forward pass are read. Raises NotJudged if there is none.
     """
-    found = []
-    fresh = problems.network(case)
-    for before, after in itertools.pairwise(seen.events[first:last]):
+    key = (first, last)
+    if key not in seen.memory:
+        with one_thread():
+            seen.memory[key] = list(_strengths(seen, problems.network(case), seen.events[first:last]))
+    found: list[tuple[float, float]] = seen.memory[key]
+    if not found:
+        raise NotJudged("no optimizer step with its own forward and backward pass was seen before the mask")
+    return found
+
+
+def _strengths(seen: Run, fresh: nn.Module, events: list[Event]) -> Iterator[tuple[float, float]]:
+    for before, after in itertools.pairwise(events):
         if before.kind != "forward" or not before.learns or after.kind != "step" or seen.pruned_zero(before.state):
             continue
         pure = loss_gradient(seen, before, fresh)
@@ -53,10 +64,7 @@ def strengths(seen: Run, case: Case, first: int = 0, last: int | None = None) ->
                     where = kept if stays else ~kept
                     sums[stays][0] += float((extra * weight)[where].sum())
                     sums[stays][1] += float((weight * weight)[where].sum())
-        found.append((sums[False][0] / max(sums[False][1], 1e-30), sums[True][0] / max(sums[True][1], 1e-30)))
-    if not found:
-        raise NotJudged("no optimizer step with its own forward and backward pass was seen before the mask")
-    return found
+        yield sums[False][0] / max(sums[False][1], 1e-30), sums[True][0] / max(sums[True][1], 1e-30)
 
 
 def check_outside(subject: Subject, case: Case) -> None:

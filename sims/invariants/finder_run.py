@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unilth.sims.invariants import problems
-from unilth.sims.invariants.globals import global_state
+from unilth.sims.invariants.globals import global_state, one_thread
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, Observer, State
 
@@ -28,6 +28,7 @@ class Run:
     events: list[Event]
     names: list[str]
     live: list[State] = field(default_factory=list)
+    memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def mask(self) -> State:
@@ -72,7 +73,7 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
     given = {name: value.detach().clone() for name, value in made.state_dict().items()}
     modes = {name: module.training for name, module in made.named_modules()}
     pristine, observer = copy.deepcopy(given_data), Observer(made)
-    with global_state(world), observer.watching():
+    with one_thread(), global_state(world), observer.watching():
         result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
     live = [observer.snapshot(model) for model in observer.models]
     return Run(made, given, modes, given_data, pristine, result, observer.events, problems.prunable(made), live)
@@ -80,14 +81,15 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
 
 def state_of(result: Any, part: str) -> State:
     """One part of the answer as a dict of tensors; a violation if it is anything else."""
-    value = getattr(result, part, None)
+    value: Any = getattr(result, part, None)
     if not isinstance(value, dict):
-        value = dict(value) if hasattr(value, "items") else None
+        value = dict(value.items()) if hasattr(value, "items") else None
     if value is None or not all(isinstance(tensor, Tensor) for tensor in value.values()):
         fail(
             got=f".{part} of type {type(getattr(result, part, None)).__name__}", expected=f".{part}, a dict of tensors"
         )
-    return value
+    state: State = value
+    return state
 
 
 def equal_states(first: State, second: State, names: Any = None) -> bool:

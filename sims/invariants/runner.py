@@ -173,7 +173,7 @@ def check(
     if case is not None:
         if len(chosen) != 1 or ids is None:
             raise UserError("case replays one invariant: name it with only (--only ID)")
-        rows = (session.replay(chosen[0], _parse(case)),)
+        rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
         rows = tuple(session.row(invariant) for invariant in chosen)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
