@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from unilth import __version__
@@ -34,7 +35,8 @@ def compose(out: Path) -> Document:
     """The document; a part that is absent is said to be not run."""
     ledger, kit, made = part(out / "ledger.json"), part(out / "invariants.json"), part(out / manifest.NAME)
     content = made.content or {}
-    results = out / (words(content.get("runs"), "runs").replace("/", "_") or "runs")
+    named = words(content.get("runs"))
+    results = out / (named if re.fullmatch(r"runs[a-z-]*", named) else "runs")  # never a path out of this folder
     table = report_runs.table_of(results)
     headlines = (*report_theory.headlines(ledger), *report_kit.headlines(kit), *report_runs.headlines(table))
     return Document(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -37,7 +37,7 @@ class Args:
     quick: bool = False
     """Train the small campaign digits-quick instead of digits: under a minute, and settles nothing about accuracy."""
 
-    workers: int | None = None
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processes that prove or train at the same time; default one a core."""
 
 
@@ -56,6 +56,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--out {str(args.out)!r} cannot be written ({error.strerror}); name another folder") from None
 
     from rich.console import Console
+    from rich.markup import escape
 
     from unilth.paper_figures.stages import run_stages
     from unilth.sims.lock import locked
@@ -66,7 +67,9 @@ def main(argv: list[str]) -> int:
     facts = {"command": shlex.join(again), "campaign": work.campaign, "runs": work.runs.name, "workers": work.workers}
     with locked(args.out, name="the output folder"):
         good = run_stages(args.out, work.stages(), facts, lambda *event: say(console, *event))
-    console.print(f"[bold]{'all well' if good else 'something does not hold'}[/]: {args.out / 'report.html'}")
+    console.print(
+        f"[bold]{'all well' if good else 'something does not hold'}[/]: {escape(str(args.out / 'report.html'))}"
+    )
     return 0 if good else 1
 
 
