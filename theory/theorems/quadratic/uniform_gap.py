@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -147,7 +148,8 @@ def exact_suprema(statement: Statement) -> list[Evidence]:
     return out
 
 
-def order() -> list[Evidence]:
+@cache
+def order() -> tuple[Evidence, ...]:
     """The signs, and D_k decreasing to A1."""
     x = sympy.symbols("x", positive=True)
     k = sympy.symbols("k", positive=True, integer=True)
@@ -160,11 +162,11 @@ def order() -> list[Evidence]:
     base = sympy.cancel(1 / (1 + u) - (1 - u) - u**2 / (1 + u))
     corner = sympy.cancel((1 / (1 + k * u) - (1 - u) ** k).subs(u, 1) - 1 / (1 + k))
     scope = "all k, x (SymPy)"
-    return [
+    return (
         shown("(1-u)^k <= 1/(1+ku) on [0, 1]: base and induction step", base == 0 and bernoulli == 0, scope),
         shown("mean of k copies of 1-x/k and one 1 is 1-x/(k+1): (1-x/k)^k increases in k", mean == 0, scope),
         shown("beyond x = k the gap is at most 1/(1+k), the gap at u = 1", corner == 0, scope),
-    ]
+    )
 
 
 def flow(statement: Statement) -> list[Evidence]:
