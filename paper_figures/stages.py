@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import threading
 import time
 import traceback
@@ -55,8 +56,15 @@ def run_stages(out: Path, groups: Sequence[Sequence[Stage]], facts: dict[str, An
             book.settle(group[0])
             continue
         with ThreadPoolExecutor(len(group)) as threads:
-            for done in [threads.submit(book.settle, stage) for stage in group]:
-                done.result()
+            running = [threads.submit(book.settle, stage) for stage in group]
+            try:
+                for done in running:
+                    done.result()
+            except KeyboardInterrupt:
+                book.interrupted = True
+                for child in multiprocessing.active_children():  # else the pools would finish what they have queued
+                    child.terminate()
+                raise
     return all(book.entries[stage.name].get("status") == "done" for group in groups for stage in group)
 
 
@@ -67,6 +75,7 @@ class Book:
         self.out, self.whole, self.say = out, whole, say
         self.entries: dict[str, Any] = whole["stages"]
         self.lock = threading.Lock()
+        self.interrupted = False  # set from another thread: what ends from then on did not end by itself
 
     def note(self, stage: str, event: str, entry: dict[str, Any]) -> None:
         """Put an entry into the manifest on disk and say so."""
@@ -86,6 +95,8 @@ class Book:
         self.note(stage.name, "started", entry)
         began = time.monotonic()
         outcome = attempt(stage)
+        if self.interrupted:
+            return
         written: dict[str, str] = {
             path.relative_to(self.out).as_posix(): sha256(path) for path in stage.outputs() if path.is_file()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,24 @@ def test_stages_of_a_group_run_at_the_same_time(tmp_path: Path) -> None:
     group = [Stage(name, lambda: "", meet) for name in ("one", "other")]
     assert run_stages(tmp_path, [group], {}, lambda *event: None)
     assert {entry["what"] for entry in manifest.read(tmp_path)["stages"].values()} == {"met"}
+
+
+def test_an_interrupt_in_a_group_is_not_taken_for_the_end_of_the_others(tmp_path: Path) -> None:
+    raised = threading.Event()
+
+    def interrupt() -> Outcome:
+        raised.set()
+        raise KeyboardInterrupt
+
+    def slow() -> Outcome:
+        raised.wait(10)
+        time.sleep(0.5)
+        return Outcome("ended because it was told to")
+
+    group = [Stage("one", lambda: "", interrupt), Stage("other", lambda: "", slow)]
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(tmp_path, [group], {}, lambda *event: None)
+    assert {entry["status"] for entry in manifest.read(tmp_path)["stages"].values()} == {"interrupted"}
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ModuleNotFoundError("No module named 'torch'", name="torch")])
