@@ -39,11 +39,11 @@ def invariants_page() -> str:
 ORACLE = (
     "## Theory as oracle",
     "",
-    "Our own engine is also held to the closed forms (`sims/invariants/oracle.py`, `tests/sims/invariants/test_oracle.py`):",
+    "Our own engine is also held to the closed forms (`oracle.py`, `tests/sims/invariants/test_oracle.py`):",
     "",
     "| what | theorem |",
     "|---|---|",
-    "| a finite penalty ramp on a quadratic ends where the exact flow ends, up to the first-order error of the step | T7.1 |",
+    "| a finite penalty ramp on a quadratic ends where the exact flow does, to first order in the step | T7.1 |",
     "| a held penalty ends at ridge regression in the Schur complement | T6.1 |",
     "| a slow ramp to a growing ceiling approaches the Schur-complement point, within the theorem's bound | T6.1 |",
     "| early stopping follows gradient descent's closed form step by step, and restores its best step | T1.1 |",

@@ -30,7 +30,7 @@ class TicketMachine(RuleBasedStateMachine):
         self.saved = {name: value.clone() for name, value in self.initial.items()}
         self.mask = masks.full(masks.prunable(self.network))
         self.counts = 0
-        self.packed = None
+        self.optimizer = None
 
     @rule(
         hundredths=st.integers(0, 95),
@@ -58,6 +58,7 @@ class TicketMachine(RuleBasedStateMachine):
 
     @rule(
         steps=st.integers(1, 3),
+        fresh=st.booleans(),
         make=st.sampled_from(
             [
                 lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01),
@@ -68,8 +69,10 @@ class TicketMachine(RuleBasedStateMachine):
             ]
         ),
     )
-    def train(self, steps, make):
-        optimizer = make(self.network.parameters())
+    def train(self, steps, fresh, make):
+        if fresh or self.optimizer is None:  # otherwise its state remembers weights that are pruned by now
+            self.optimizer = make(self.network.parameters())
+        optimizer = self.optimizer
         Masking(optimizer, self.network, Phase("train", 1, 1, 0.1, mask=self.mask))
         for _ in range(steps):
             optimizer.zero_grad()
