@@ -92,9 +92,7 @@ def _at_most(a: arb, b: arb) -> bool:
 
 
 def _covers(cuts: list[Cut], lo: Cut, hi: Cut) -> bool:
-    return (
-        len(cuts) >= 2 and cuts[0] == lo and cuts[-1] == hi and all(a < b for a, b in itertools.pairwise(cuts))
-    )
+    return len(cuts) >= 2 and cuts[0] == lo and cuts[-1] == hi and all(a < b for a, b in itertools.pairwise(cuts))
 
 
 def _every_box(test: Callable[[Cut, Cut], bool], lo: Cut, hi: Cut, what: str) -> bool | None:
