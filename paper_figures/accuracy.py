@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from unilth.errors import UserError
 from unilth.paper_figures.style import AMBER, BLUE, FAINT, GREEN, GREY, INK, ORANGE, PINK, SKY, panels, say
 from unilth.paper_figures.table import Cell, Table
-from unilth.sims.records import dump, read_record
+from unilth.sims.records import Record, dump, read_record
 from unilth.sims.results import RECORD
 from unilth.sims.table import compare
 
 COLUMNS = ("recipe", "sparsity", "n", "expected", "mean", "half")
 DENSE = "dense"
+BUDGET = ("epochs", "batch", "lr", "momentum", "tune")  # what every recipe must have the same of
+TICKS = (0, 40, 60, 80, 90, 95, 98, 100)
 LOOKS = {  # recipe of the zoo: title, colour, marker
     "unilth": ("UniLTH", BLUE, "o"),
     "unidlth": ("UniDLTH", SKY, "s"),
@@ -53,16 +57,22 @@ def data(results: Path) -> Table:
         if expected is not None and n < expected:
             short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {n} of {expected} seeds")
     n_of = {f"{recipe} at sparsity {sparsity:g}": n for recipe, sparsity, n, *_ in rows if isinstance(n, int)}
-    return Table(COLUMNS, tuple(rows), inputs(results), n_of, "; ".join([*shortened(short), *comparison.notes]))
+    records = {path: read_record(path) for path in sorted(results.glob(f"*/{RECORD}"))}
+    warnings = [*shortened(short), *unequal(records.values())]
+    return Table(COLUMNS, tuple(rows), tuple(map(fingerprint, records, records.values())), n_of, "; ".join(warnings))
 
 
-def inputs(results: Path) -> tuple[tuple[Path, str], ...]:
-    """Every record in the folder with the digest of what is the same when the run is repeated: all but its times."""
-    found = []
-    for path in sorted(results.glob(f"*/{RECORD}")):
-        untimed = {name: value for name, value in read_record(path).items() if name != "timing"}
-        found.append((path, hashlib.sha256(dump(untimed).encode()).hexdigest()))
-    return tuple(found)
+def fingerprint(path: Path, record: Record) -> tuple[Path, str]:
+    """The record's file and the digest of what is the same when the run is repeated: all but its times."""
+    untimed = {name: value for name, value in record.items() if name != "timing"}
+    return path, hashlib.sha256(dump(untimed).encode()).hexdigest()
+
+
+def unequal(records: Iterable[Record]) -> list[str]:
+    """A sentence for every part of the budget that is not the same in all runs, so that they compare unequal things."""
+    specs = [record["spec"] for record in records]
+    found = {name: sorted({str(spec.get(name)) for spec in specs}) for name in BUDGET}
+    return [f"unequal {name}: {', '.join(values)}" for name, values in found.items() if len(values) > 1]
 
 
 def shortened(sentences: list[str], most: int = 3) -> list[str]:
@@ -103,19 +113,32 @@ def draw(table: Table) -> Figure:
         panel.set_title(title(str(name)), color=colour)
     if table.where(recipe=DENSE).rows:
         level = 100 * float(table.where(recipe=DENSE).numbers("mean")[0])
-        axes[0].margins(y=0.14)
         right = max(axes[0].get_xlim())
         say(axes[0], "dense", (right, level), GREY, xytext=(0, 5), textcoords="offset points", ha="right", bbox=None)
-    axes[0].set_ylim(top=min(101.0, axes[0].get_ylim()[1]))  # an interval may pass 100%, accuracy cannot
+    axes[0].set_yscale("function", functions=(stretched, unstretched))
+    lowest = 100 * np.nanmin(np.nan_to_num(table.numbers("mean"), nan=1) - np.nan_to_num(table.numbers("half")))
+    axes[0].set_yticks(TICKS, [str(tick) for tick in TICKS])
+    axes[0].yaxis.set_minor_locator(NullLocator())
+    axes[0].set_ylim(max(0.0, lowest - 4), 100.4)  # an interval may pass 100%, accuracy cannot
     for panel in axes[len(recipes) :]:
         panel.set_axis_off()
     ticks = sorted({float(value) for name in recipes for value in table.where(recipe=name).numbers("sparsity")})
     axes[0].set_xticks(place(np.array(ticks)), [f"{100 * tick:.3g}" for tick in ticks])
     figure.supxlabel("sparsity, % of prunable weights pruned", fontsize=7.5, color=INK)
-    figure.supylabel("test accuracy, %: mean and its 95% interval over seeds", fontsize=7.5, color=INK)
+    figure.supylabel("test accuracy, % (mean, 95% interval; stretched towards 100)", fontsize=7.5, color=INK)
     if table.missing:
         figure.suptitle(table.missing, fontsize=7, color=ORANGE)
     return figure
+
+
+def stretched(accuracy: np.ndarray) -> np.ndarray:
+    """Where an accuracy in percent stands on the axis: halving the errors (plus one) moves up by the same step."""
+    return -np.log2(np.maximum(101 - accuracy, 0.25))
+
+
+def unstretched(height: np.ndarray) -> np.ndarray:
+    """The inverse of `stretched`."""
+    return 101 - np.exp2(-height)
 
 
 def place(sparsity: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def section(table: Table | str, results: Path, campaign: str) -> Section:
         return Section("accuracy", HEADING, (Paragraph(table, OPEN), Commands((again,))))
     blocks: list[Block] = [Paragraph(f"The claim under test: {claim_of(results, campaign)}")]
     if table.missing:
-        blocks.append(Paragraph(f"Incomplete: {table.missing}.", OPEN))
+        blocks.append(Paragraph(f"Careful: {table.missing}.", OPEN))
     blocks.append(grid(table))
     blocks += against_baseline(results)
     again = f"unilth sweep {shlex.quote(campaign)} --out {shlex.quote(results.name)}"
@@ -158,7 +158,7 @@ def figures(folder: Path, where: str) -> Section:
             blocks.append(Paragraph(f"{spec.title}: not drawn.", OPEN))
             continue
         missing = words(described.content.get("missing"))
-        caption = words(described.content.get("caption")) + (f" Incomplete: {missing}." if missing else "")
+        caption = words(described.content.get("caption")) + (f" Careful: {missing}." if missing else "")
         links = tuple((kind, f"{where}/{spec.name}.{kind}") for kind in ("pdf", "csv", "json"))
         blocks.append(Picture(spec.title, caption, png, f"{where}/{spec.name}.png", links))
         lines.append(words(described.content.get("command")))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unilth.errors import UserError
@@ -67,7 +68,7 @@ def test_many_missing_cells_are_counted_not_listed(make_runs: MakeRuns) -> None:
 def test_runs_of_different_budgets_are_drawn_with_a_warning(make_runs: MakeRuns, campaign_text: str) -> None:
     campaign = campaign_text.replace("epochs = 2", "epochs = 2\n[run.lth]\nepochs = 4")
     table = accuracy.data(make_runs(campaign=campaign))
-    assert "differ in epochs: 2, 4" in table.missing
+    assert table.missing == "unequal epochs: 2, 4"
     assert table.missing in [text.get_text() for text in accuracy.draw(table).texts]
 
 
@@ -96,3 +97,14 @@ def test_repeated_runs_that_took_another_time_give_the_same_bytes(make_runs: Mak
 def test_every_recipe_of_the_zoo_has_its_own_look() -> None:
     looks = [accuracy.LOOKS[row.name][1:] for row in ZOO]
     assert len(set(looks)) == len(looks)
+
+
+def test_a_recipes_own_setting_is_no_unequal_budget(make_runs: MakeRuns, campaign_text: str) -> None:
+    table = accuracy.data(make_runs(campaign=campaign_text + "[run.unilth]\npatience = 3\n"))
+    assert table.missing == ""
+
+
+def test_the_stretched_axis_can_be_read_backwards() -> None:
+    percent = np.array([0.0, 60.0, 97.5, 100.0])
+    assert accuracy.unstretched(accuracy.stretched(percent)) == pytest.approx(percent)
+    assert (np.diff(accuracy.stretched(percent)) > 0).all()
