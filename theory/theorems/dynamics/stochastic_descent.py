@@ -101,7 +101,7 @@ HYPOTHESES: dict[str, Callable[[Run], bool]] = {
 def on_instance(r: Run, statement: Statement) -> Verdict:
     """Mean, mean squared distance and trace of the covariance over every path."""
     paths = list(r.paths())
-    mean = tuple(sum(p * end[i] for p, end in paths) for i in range(len(paths[0][1])))
+    mean = tuple(sum((p * end[i] for p, end in paths), Fraction(0)) for i in range(len(paths[0][1])))
     if sum(p for p, _ in paths) != 1:
         return False, "the probabilities do not add up to 1"
     if mean != r.descent():
