@@ -78,7 +78,7 @@ def draw(table: Table) -> Figure:
         for value in table.where(rule=f"certified: {rule}").numbers("upper"):
             axes.plot([100], [value], "o", color=colour, markersize=3.5)
             above = rule == STOPPED
-            say(axes, f"{value:.3f}", (100, value * (1.3 if above else 0.56)), colour, ha="right", bbox=None)
+            say(axes, f"{value:.3f}", (100, value * (1.3 if above else 0.5)), colour, ha="right", bbox=None)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(1, 1e4)
