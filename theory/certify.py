@@ -60,6 +60,8 @@ def slope(f: Function, x: arb) -> arb | None:
         return None
     if not isinstance(value, arb_series):
         return arb(0)  # a constant
+    if value.prec < 2:  # a removable singularity took an order away, and the missing coefficient reads as 0
+        return None
     derivative = value[1]
     return derivative if derivative.is_finite() else None
 
@@ -91,7 +93,14 @@ def _at_most(a: arb, b: arb) -> bool:
     return bool(a.upper() <= b.lower())
 
 
+def _in_order(lo: Cut, hi: Cut) -> None:
+    if lo > hi:
+        raise ValueError(f"the interval [{lo}, {hi}] is empty; give the lower end first")
+
+
 def _covers(cuts: list[Cut], lo: Cut, hi: Cut) -> bool:
+    if lo == hi:
+        return cuts == [lo, hi]
     return len(cuts) >= 2 and cuts[0] == lo and cuts[-1] == hi and all(a < b for a, b in itertools.pairwise(cuts))
 
 
@@ -108,19 +117,16 @@ def _partition(
     test: Callable[[Cut, Cut], bool], refute: Callable[[Cut], str], lo: Cut, hi: Cut, what: str, max_boxes: int
 ) -> Result:
     """Bisect [lo, hi] until `test` certifies every box; `refute` names a midpoint that is a counterexample, or ''."""
-    if lo > hi:
-        raise ValueError(f"the interval [{lo}, {hi}] is empty; give the lower end first")
+    _in_order(lo, hi)
+    if lo == hi:  # nothing to search, so nothing on the tape
+        detail = refute(lo)
+        return Result(False, detail, 1) if detail else Result(True if test(lo, lo) else None, f"at {lo}", 1)
     checked = _every_box(test, lo, hi, what)
     if checked is not None:
         return Result(True, "recorded partition", 0) if checked else Result(None, "the recorded partition fails", 0)
-    if lo == hi:
-        detail = refute(lo)
-        return Result(False, detail, 1) if detail else Result(True if test(lo, lo) else None, f"at {lo}", 1)
     todo, cuts, boxes = deque([(lo, hi)]), [hi], 0
     while todo:
-        a, b = (
-            todo.popleft()
-        )  # widest boxes first: a counterexample elsewhere is found before one corner eats the budget
+        a, b = todo.popleft()  # widest first: a counterexample elsewhere is found before one corner eats the budget
         boxes += 1
         if test(a, b):
             cuts.append(a)
@@ -201,6 +207,7 @@ def supremum(
     The lower end is a certified value at a point, the upper end bounds every box.
     """
     lo, hi = Fraction(lo), Fraction(hi)
+    _in_order(lo, hi)
     with precision():
         goal = ball(width)
         recorded = certificates.replayed("supremum")
@@ -276,21 +283,26 @@ def root(
     """A bracket of a zero of f on [lo, hi]: f certainly changes sign between its ends.
 
     With `unique`, the derivative is certified to have one sign on [lo, hi], so there is no other zero. None where
-    the ends have no certified opposite signs, or where boxes or bits run out first.
+    the ends have no certified opposite signs, where f has a pole there, or where boxes or bits run out first.
     """
     left, right, goal = Fraction(lo), Fraction(hi), Fraction(width)
+    _in_order(left, right)
     with precision(max(BITS, 4 * len(str(goal.denominator)) + 64)):
 
         def sign(x: Cut) -> int:
             value = _value(f, _point(x))
             return 1 if value > 0 else -1 if value < 0 else 0
 
+        def continuous(a: Cut, b: Cut) -> bool:
+            """f is defined on all of [a, b]: a sign change across a pole is no zero."""
+            return bool(_value(f, _box(a, b)).is_finite())
+
         if unique and not _one_sign(f, lo, hi, max_boxes):
             return None
         recorded = certificates.replayed("root")
         if recorded is not None:
             a, b = Fraction(recorded["lower"]), Fraction(recorded["upper"])
-            good = left <= a < b <= right and b - a <= 2 * goal and sign(a) * sign(b) < 0
+            good = left <= a < b <= right and b - a <= 2 * goal and sign(a) * sign(b) < 0 and continuous(a, b)
             return bracket(_point(a), _point(b), digits=len(str(goal.denominator)) + 2) if good else None
         low = sign(left)
         if low * sign(right) >= 0:
@@ -304,6 +316,8 @@ def root(
             else:
                 return None
             left, right = (middle, right) if at_middle == low else (left, middle)
+        if not continuous(left, right):
+            return None
         certificates.recorded("root", {"lower": str(left), "upper": str(right)})
         return bracket(_point(left), _point(right), digits=len(str(goal.denominator)) + 2)
 

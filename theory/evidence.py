@@ -49,8 +49,10 @@ class Evidence:
     constants: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.holds not in (True, False, None) or (isinstance(self.holds, int) and not isinstance(self.holds, bool)):
-            raise TypeError(f"Evidence.holds is {self.holds!r}; give True, False or None (undecided)")
+        # NumPy's and SymPy's falsehoods equal False without being it: the ledger's `is False` would let them pass
+        if not any(self.holds is verdict for verdict in (True, False, None)):
+            kind = type(self.holds).__name__
+            raise TypeError(f"Evidence.holds is {self.holds!r} ({kind}); give True, False or None (undecided)")
         object.__setattr__(self, "constants", dict(self.constants))  # evidence travels between processes
 
 

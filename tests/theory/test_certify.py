@@ -10,6 +10,7 @@ from flint import arb, ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unilth.theory import certificates
 from unilth.theory.balls import Bracket, agrees, ball, bracket, decimal, precision
 from unilth.theory.certify import bounded, infimum, monotone, positive, root, slope, supremum
 
@@ -113,8 +114,42 @@ def test_roots() -> None:
     assert root(lambda x: x * x + 1, -1, 2) is None
     assert root(lambda x: x * (x - 1) * (x - 2), -1, 3, unique=True) is None, "three zeros are not one"
     assert root(lambda x: x - ball("1/2"), 0, 1) is not None, "a zero on the first cut"
+    assert root(lambda x: 1 / x, -1, 2) is None, "a pole changes sign without a zero"
 
 
 def test_a_function_of_balls_alone_has_no_slope_but_is_bounded() -> None:
     assert slope(lambda x: x.tanh(), arb(1)) is None
     assert bounded(lambda x: x.tanh(), 0, 3, above=1).holds is True
+
+
+def test_a_removable_singularity_has_no_slope_rather_than_a_wrong_one() -> None:
+    assert slope(lambda x: (x.exp() - 1) / x, arb(0)) is None, "the series loses an order; its slope is 1/2, not 0"
+
+
+def test_every_search_wants_its_interval_in_order() -> None:
+    for search in (supremum, infimum, root, positive):
+        with pytest.raises(ValueError, match="empty"):
+            search(parabola, 1, 0)
+
+
+def test_an_interval_of_one_point_is_checked_again_like_any_other() -> None:
+    def searches() -> list[object]:
+        point = bounded(parabola, 1, 1, above=1)
+        return [point.holds, supremum(parabola, 1, 1), supremum(parabola, 0, 1), bounded(parabola, 0, 1, above=1).holds]
+
+    tape = certificates.Tape()
+    with certificates.running(tape):
+        found = searches()
+    with certificates.running(certificates.Tape(tape.entries, position=0)):
+        assert searches()[0] is found[0] is True
+    with certificates.running(certificates.Tape(tape.entries, position=0)):
+        assert None not in searches() and None not in found
+
+
+@given(st.fractions(0, 1), st.integers(0, 3))
+def test_no_tampered_partition_certifies_a_false_bound(cut: Fraction, where: int) -> None:
+    """Whatever a certificate says, a bound that is false stays uncertified: the check evaluates every box itself."""
+    cuts = ["0", "1"]
+    cuts.insert(where, str(cut))
+    with certificates.running(certificates.Tape([{"kind": "bounded", "cuts": cuts}], position=0)):
+        assert bounded(parabola, 0, 1, above="0.2499").holds is None
