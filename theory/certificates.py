@@ -72,36 +72,74 @@ NUMBER = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400})?")  # as str(Fraction) write
 LARGEST = 64 * 2**20  # bytes of one file
 
 
+INDEX = "index.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")  # a theorem's id, which becomes a file's name
+
+
 def write(folder: Path, tapes: Mapping[str, Tape]) -> None:
-    """Write one JSON file for every theorem that recorded something; files of others are removed."""
+    """Write one JSON file for every theorem that searched, and the index of all; files of others are removed.
+
+    The index says how many certificates each theorem has (0: it searches nothing), so that a lost file is noticed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.certificate.json"):
+    for old in (*folder.glob("*.certificate.json"), *folder.glob(INDEX)):
         old.unlink()
     for name, tape in tapes.items():
         if tape.entries:
             text = json.dumps({"schema": 1, "theorem": name, "certificates": tape.entries}, separators=(",", ":"))
             (folder / f"{name}.certificate.json").write_text(text + "\n", encoding="utf-8")
+    counts = {name: len(tape.entries) for name, tape in tapes.items()}
+    (folder / INDEX).write_text(json.dumps({"schema": 1, "theorems": counts}, indent=1) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The certificates of a folder by theorem. Untrusted: sizes, names and numbers are checked; UserError otherwise."""
+    """The certificates of a folder by theorem, none for one that searched nothing.
+
+    Untrusted: sizes, names and numbers are checked, and files must be those of the index. UserError otherwise.
+    """
     if not folder.is_dir():
         raise UserError(f"there is no folder {str(folder)!r}; `unilth prove --certificates DIR` writes one")
-    files = sorted(folder.glob("*.certificate.json"))
-    if not files:
+    if not (folder / INDEX).is_file():
         raise UserError(f"{str(folder)!r} holds no certificates; `unilth prove --certificates DIR` writes them")
-    return {path.name.removesuffix(".certificate.json"): _entries(path) for path in files}
+    counts = _counts(folder / INDEX)
+    there = {path.name.removesuffix(".certificate.json") for path in folder.glob("*.certificate.json")}
+    for name in sorted(there ^ {name for name, count in counts.items() if count}):
+        what = "is not in its index" if name in there else "is missing"
+        raise UserError(f"the certificate of {name!r} {what} in {str(folder)!r}; write it again with --certificates")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, count in counts.items():
+        found[name] = _entries(folder / f"{name}.certificate.json") if count else []
+        if len(found[name]) != count:
+            raise UserError(
+                f"{name!r} has {len(found[name])} certificates in {str(folder)!r}, its index says {count}; "
+                "write it again with --certificates"
+            )
+    return found
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def _json(path: Path) -> Any:
     if path.stat().st_size > LARGEST:
         raise UserError(f"the certificate {str(path)!r} is larger than {LARGEST} bytes; it is none of ours")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"the certificate {str(path)!r} is not JSON: {error}; write it again with --certificates"
         ) from None
+
+
+def _counts(path: Path) -> dict[str, int]:
+    content = _json(path)
+    counts = content.get("theorems") if isinstance(content, dict) and content.get("schema") == 1 else None
+    if not isinstance(counts, dict) or not all(
+        NAME.fullmatch(name) and type(count) is int and count >= 0 for name, count in counts.items()
+    ):
+        raise UserError(f"{str(path)!r} is not an index of schema 1; write it again with --certificates")
+    return counts
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    content = _json(path)
     name = path.name.removesuffix(".certificate.json")
     entries = content.get("certificates") if isinstance(content, dict) else None
     if not isinstance(entries, list) or content.get("schema") != 1 or content.get("theorem") != name:

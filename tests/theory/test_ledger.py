@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from unilth.errors import UserError
 from unilth.theory import certificates, certify
 from unilth.theory.claims import Claim
 from unilth.theory.evidence import Drop, Evidence, Level, Move, Statement, Theorem, Witness
@@ -147,10 +150,23 @@ def test_certificates_are_rechecked_and_tampering_is_noticed() -> None:
     assert settle(theorem, [{"kind": "root", "lower": "0", "upper": "1"}]).status != "proved"
 
 
-def test_certificate_files_are_untrusted(tmp_path) -> None:
-    certificates.write(tmp_path, {"one": settle(replace(GOOD, check=bounded_theorem)).certificate})
-    assert set(certificates.read(tmp_path)) == {"one"}
-    path = tmp_path / "one.certificate.json"
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Certificates of one theorem that searched and of one that did not."""
+    tapes = {"one": settle(replace(GOOD, check=bounded_theorem)).certificate, "idle": settle(GOOD).certificate}
+    certificates.write(tmp_path, tapes)
+    return tmp_path
+
+
+def test_certificates_are_read_as_written_and_files_of_others_go(folder: Path) -> None:
+    found = certificates.read(folder)
+    assert set(found) == {"one", "idle"} and found["idle"] == [] and len(found["one"]) == 1
+    certificates.write(folder, {"idle": settle(GOOD).certificate})
+    assert certificates.read(folder) == {"idle": []} and not list(folder.glob("*.certificate.json"))
+
+
+def test_certificate_files_are_untrusted(folder: Path) -> None:
+    path = folder / "one.certificate.json"
     good = path.read_text()
     for bad in (
         "",
@@ -159,14 +175,39 @@ def test_certificate_files_are_untrusted(tmp_path) -> None:
         good.replace("one", "two"),
         good.replace('"0"', '"1e999999999"'),
         good.replace('"0"', "0"),
+        json.dumps({"schema": 1, "theorem": "one", "certificates": []}),
     ):
         path.write_text(bad)
-        with pytest.raises(ValueError, match="write it again"):
-            certificates.read(tmp_path)
-    path.unlink()
-    with pytest.raises(ValueError, match="no certificates"):
+        with pytest.raises(UserError, match="write it again"):
+            certificates.read(folder)
+
+
+def test_a_lost_or_foreign_certificate_is_noticed(folder: Path) -> None:
+    path = folder / "one.certificate.json"
+    path.rename(folder / "two.certificate.json")
+    with pytest.raises(UserError, match="'one' is missing"):
+        certificates.read(folder)
+    (folder / "two.certificate.json").rename(path)
+    (folder / "two.certificate.json").write_text(path.read_text())
+    with pytest.raises(UserError, match="'two' is not in its index"):
+        certificates.read(folder)
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["{", "[]", '{"schema": 2, "theorems": {}}', '{"schema": 1, "theorems": {"../one": 1}}',
+     '{"schema": 1, "theorems": {"one": -1}}', '{"schema": 1, "theorems": {"one": true}}'],
+)  # fmt: skip
+def test_the_index_is_untrusted(folder: Path, index: str) -> None:
+    (folder / "index.json").write_text(index)
+    with pytest.raises(UserError, match="write it again"):
+        certificates.read(folder)
+
+
+def test_a_folder_without_certificates_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no certificates"):
         certificates.read(tmp_path)
-    with pytest.raises(ValueError, match="no folder"):
+    with pytest.raises(UserError, match="no folder"):
         certificates.read(tmp_path / "absent")
 
 

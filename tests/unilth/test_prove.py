@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unilth import cli
+from unilth.commands import prove as command
+from unilth.theory import ledger
+from unilth.theory.theorems import THEOREMS
+from unilth.theory.theorems.risk import RELATIVE_RISK
 
 
 def test_json_of_two_theorems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,13 +56,51 @@ def test_pages_and_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (
         "## T3.1" in (tmp_path / "a.md").read_text() and "<h2 id='relative-risk'>" in (tmp_path / "a.html").read_text()
     )
-    assert cli.main(["prove", "--recheck", str(tmp_path / "c")]) == 0
-    path = tmp_path / "c" / "relative-risk.certificate.json"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of one theorem that searches (T3.1) and of one that does not (T6.2)."""
+    folder = tmp_path_factory.mktemp("certificates")
+    assert cli.main(["prove", "T3.1", "T6.2", "--workers", "1", "--certificates", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(recorded: Path, tmp_path: Path) -> Path:
+    """A copy to tamper with."""
+    return Path(shutil.copytree(recorded, tmp_path / "copy"))
+
+
+def test_a_recheck_says_what_it_checked_and_what_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prove", "--recheck", str(folder)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "1 theorems rechecked" in text and "so not run: T6.2; not in this folder: T1.1" in text
+    assert cli.main(["prove", "T6.2", "--recheck", str(folder)]) == 0
+    assert "1 theorems rechecked" in capsys.readouterr().out, "a theorem that is named is checked"
+
+
+def test_a_tampered_certificate_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "relative-risk.certificate.json"
     content = json.loads(path.read_text())
     del content["certificates"][0]["cuts"][1]
     path.write_text(json.dumps(content))
-    capsys.readouterr()
-    assert cli.main(["prove", "--recheck", str(tmp_path / "c")]) == 1
+    assert cli.main(["prove", "--recheck", str(folder)]) == 1
+
+
+def test_a_lost_certificate_is_no_success(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prove", "T3.4", "--recheck", str(folder)]) == 2
+    assert "was written without T3.4" in capsys.readouterr().err
+    (folder / "relative-risk.certificate.json").unlink()
+    assert cli.main(["prove", "--recheck", str(folder)]) == 2
+    assert "'relative-risk' is missing" in capsys.readouterr().err
+
+
+def test_emptied_certificates_do_not_hide_a_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even an index that says so: when the theorem is named, its check runs and finds nothing to replay."""
+    (folder / "relative-risk.certificate.json").unlink()
+    (folder / "index.json").write_text(json.dumps({"schema": 1, "theorems": {"relative-risk": 0}}))
+    assert cli.main(["prove", "T3.1", "--recheck", str(folder)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -77,14 +121,10 @@ def test_bad_input_is_one_sentence(argv: list[str], says: str, capsys: pytest.Ca
 
 
 def test_a_false_theorem_exits_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from dataclasses import replace
-
-    from unilth.commands import prove as command
-    from unilth.theory import ledger
-    from unilth.theory.theorems.risk import RELATIVE_RISK
-
-    false = replace(RELATIVE_RISK, constants={**RELATIVE_RISK.constants, "K": "1.685910"})
-    monkeypatch.setattr(command, "THEOREMS", (false,))
-    monkeypatch.setattr(ledger, "THEOREMS", (false,))
+    false = replace(RELATIVE_RISK, constants={**RELATIVE_RISK.constants, "K": "1.685911"})  # 2e-6 off
+    theorems = tuple(false if theorem is RELATIVE_RISK else theorem for theorem in THEOREMS)
+    monkeypatch.setattr(command, "THEOREMS", theorems)
+    monkeypatch.setattr(ledger, "THEOREMS", theorems)
     assert cli.main(["prove", "T3.1"]) == 1
-    assert "failed" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "failed" in text and "refuted: K = K1^2" in text

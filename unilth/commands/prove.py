@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(listing(chosen))
         return 0
     if args.recheck is not None:
-        return recheck(console, args.recheck, chosen, args.workers)
+        return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
     ledger = watched(chosen, args.workers)
     if args.level is not None:
         shown = tuple(entry for entry in ledger.entries if entry.level.value == args.level)
@@ -132,20 +132,28 @@ def watched(theorems: Sequence[Theorem], workers: int | None) -> Ledger:
         )
 
 
-def recheck(console: Console, folder: Path, chosen: Sequence[Theorem], workers: int | None) -> int:
-    """Verify recorded certificates: theorems without a file are named, a file without a theorem is an error."""
+def recheck(console: Console, folder: Path, chosen: Sequence[Theorem], workers: int | None, *, named: bool) -> int:
+    """Verify recorded certificates without searching.
+
+    Theorems that were `named` are all checked, and must be in the folder; otherwise those that searched when it was
+    written. What was not checked is listed.
+    """
     recorded = certificates.read(folder)
     unknown = sorted(set(recorded) - {theorem.id for theorem in THEOREMS})
     if unknown:
         raise UserError(
             f"{str(folder)!r} holds certificates of unknown theorems ({', '.join(unknown)}); write it again"
         )
-    ledger = prove([t for t in chosen if t.id in recorded], claims=(), workers=workers, recorded=recorded)
+    absent = [theorem.catalogue for theorem in chosen if theorem.id not in recorded]
+    if named and absent:
+        raise UserError(f"{str(folder)!r} was written without {', '.join(absent)}; write it again with --certificates")
+    todo = [theorem for theorem in chosen if recorded.get(theorem.id) or named]
+    # one process: starting another costs more than the few seconds that all certificates take
+    ledger = prove(todo, claims=(), workers=workers or 1, recorded=recorded)
     console.print(rendering.rechecked(ledger))
-    missing = [t.catalogue for t in chosen if t.id not in recorded]
-    good = all(entry.status in ("proved", "supported") for entry in ledger.entries)
+    idle = [theorem.catalogue for theorem in chosen if recorded.get(theorem.id) == [] and theorem not in todo]
     console.print(
-        f"{len(ledger.entries)} theorems rechecked in {ledger.seconds:.1f} s; without certificates (no search): "
-        f"{', '.join(missing) or 'none'}"
+        f"{len(ledger.entries)} theorems rechecked in {ledger.seconds:.1f} s; recorded as searching nothing, so not "
+        f"run: {', '.join(idle) or 'none'}; not in this folder: {', '.join(absent) or 'none'}"
     )
-    return 0 if good else 1
+    return 0 if all(entry.status in ("proved", "supported") for entry in ledger.entries) else 1
