@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.theory import certificates
 from unilth.theory.claims import CLAIMS, Claim
-from unilth.theory.evidence import Evidence, Level, Theorem
+from unilth.theory.evidence import Drop, Evidence, Level, Move, Theorem
 from unilth.theory.theorems import THEOREMS
 
 STATUSES = ("proved", "supported", "undecided", "failed")
@@ -123,10 +124,26 @@ class Ledger:
         }
 
 
-def settle(theorem: Theorem, recorded: Sequence[dict[str, Any]] | None = None) -> Entry:
+def _unsettled(theorem: Theorem, reason: str, seconds: float, tape: certificates.Tape) -> Entry:
+    """The entry of a theorem whose check gave no answer."""
+    lowest = Level.SIMULATED
+    return Entry(
+        theorem.id, theorem.catalogue, theorem.title, "failed", lowest, lowest, "none", (), (), "", (reason,), seconds,
+        tape,
+    )  # fmt: skip
+
+
+def refutes(theorem: Theorem, mutation: Move | Drop) -> tuple[bool, tuple[Evidence, ...]]:
+    """Whether the check refutes the mutated statement (undecided is no refutation), and its evidence."""
+    evidence = tuple(theorem.check(mutation(theorem.claim)))
+    return any(part.holds is False for part in evidence), evidence
+
+
+def settle(theorem: Theorem, recorded: Sequence[dict[str, Any]] | None = None, *, mutations: bool = False) -> Entry:
     """Run one theorem's check, near miss and witness; dependencies are `prove`'s business.
 
-    With `recorded` certificates the searches of the check are replaced by verifying those.
+    With `recorded` certificates the searches of the check are replaced by verifying those, and nothing else is run.
+    With `mutations` the check must refute every mutation of the statement, not only the near miss.
     """
     start = time.perf_counter()
     reasons: list[str] = []
@@ -136,21 +153,17 @@ def settle(theorem: Theorem, recorded: Sequence[dict[str, Any]] | None = None) -
             evidence = tuple(theorem.check(theorem.claim))
         if tape.position is not None and tape.position != len(tape.entries):
             reasons.append(f"{len(tape.entries)} certificates recorded, {tape.position} used")
-        near = tuple(theorem.check(theorem.near_miss(theorem.claim))) if recorded is None else ()
+        refuted, near = refutes(theorem, theorem.near_miss) if recorded is None else (False, ())
+        accepted = [m for m in theorem.mutations() if not refutes(theorem, m)[0]] if mutations else []
         witness = theorem.witness()
     except Exception as error:  # whatever a check raises is a failure of the theorem, and the others go on
-        reasons.append(f"{type(error).__name__}: {error}")
-        lowest = Level.SIMULATED
-        return Entry(
-            theorem.id, theorem.catalogue, theorem.title, "failed", lowest, lowest, "none", (), (), "",
-            tuple(reasons), time.perf_counter() - start, tape,
-        )  # fmt: skip
-    refuted = any(part.holds is False for part in near)
+        return _unsettled(theorem, f"{type(error).__name__}: {error}", time.perf_counter() - start, tape)
     near_miss = "rejected" if refuted else "accepted"
     if recorded is not None:
         near_miss = "none"  # a recheck verifies certificates of the claim; there are none of a false statement
     elif not refuted:
         reasons.append(f"the near miss ({theorem.near_miss}) is not refuted, so the check proves nothing")
+    reasons += [f"the mutation ({mutation}) is not refuted, so the check does not need it" for mutation in accepted]
     unmet = [name for name in theorem.assumptions if witness.met.get(name) is not True]
     if unmet:
         reasons.append(f"the witness {witness.instance} does not meet {', '.join(unmet)}")
@@ -168,9 +181,9 @@ def settle(theorem: Theorem, recorded: Sequence[dict[str, Any]] | None = None) -
     )  # fmt: skip
 
 
-def _settle_listed(index: int, recorded: Sequence[dict[str, Any]] | None) -> Entry:
+def _settle_listed(index: int, recorded: Sequence[dict[str, Any]] | None, mutations: bool) -> Entry:
     """In a worker process: theorems hold functions, so the place in THEOREMS travels instead."""
-    return settle(THEOREMS[index], recorded)
+    return settle(THEOREMS[index], recorded, mutations=mutations)
 
 
 def linked(theorem: Theorem, entries: Mapping[str, Entry], seen: tuple[str, ...] = ()) -> Entry:
@@ -212,11 +225,13 @@ def prove(
     workers: int | None = None,
     done: Callable[[Entry], None] = lambda entry: None,
     recorded: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    mutations: bool = False,
 ) -> Ledger:
     """Settle the chosen theorems (and, unseen, what they depend on) in parallel, then the claims that they settle.
 
     `done` is called with each entry as it is finished. `recorded` maps a theorem's id to its certificates: then only
-    these are verified. Theorems that are not those of THEOREMS (a test's mutants) run in this process.
+    these are verified. With `mutations` every mutation of every theorem must be refuted. Theorems that are not those
+    of THEOREMS (a test's mutants) run in this process. A worker that dies fails the theorems it leaves unsettled.
     """
     start = time.perf_counter()
     todo = list(chosen) if recorded is not None else with_dependencies(chosen)
@@ -236,11 +251,15 @@ def prove(
     if elsewhere:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, len(elsewhere)), mp_context=context) as pool:
-            futures = [pool.submit(_settle_listed, places[id(t)], certificate(t)) for t in elsewhere]
+            futures = {pool.submit(_settle_listed, places[id(t)], certificate(t), mutations): t for t in elsewhere}
             for future in as_completed(futures):
-                keep(future.result())
+                try:
+                    keep(future.result())
+                except BrokenProcessPool:
+                    reason = "a worker process died (killed, or out of memory); try --workers 1"
+                    keep(_unsettled(futures[future], reason, 0.0, certificates.Tape()))
     for theorem in here:
-        keep(settle(theorem, certificate(theorem)))
+        keep(settle(theorem, certificate(theorem), mutations=mutations))
     if recorded is None:
         final = tuple(linked(theorem, entries) for theorem in chosen)
     else:

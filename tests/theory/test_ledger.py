@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,11 @@ GOOD = Theorem(
     check=one, near_miss=Move("ONE"), witness=lambda: Witness("1", {"real": True}),
     assumptions={"real": "1 is real"}, constants={"ONE": "1"},
 )  # fmt: skip
+
+
+def die(*arguments: object) -> None:
+    """What a worker runs that the system kills."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def verdict(**changes) -> Entry:
@@ -71,6 +78,25 @@ def test_an_exception_fails_the_theorem_and_not_the_run() -> None:
         raise ZeroDivisionError("1/0")
 
     assert verdict(check=check).reasons == ("ZeroDivisionError: 1/0",)
+
+
+def test_a_hypothesis_that_nothing_needs_is_found_where_mutations_run() -> None:
+    assert verdict().status == "proved" and verdict(near_miss=Drop("real")).status == "failed"
+    entry = settle(GOOD, mutations=True)
+    assert entry.near_miss == "rejected" and entry.status == "failed"
+    assert entry.reasons == (
+        "the mutation (without the hypothesis 'real') is not refuted, so the check does not need it",
+    )
+    assert not prove([GOOD], claims=(), mutations=True).ok
+    needed = replace(GOOD, assumptions={}, witness=lambda: Witness("1", {}))
+    assert prove([needed], claims=(), mutations=True).ok
+
+
+def test_a_worker_that_dies_fails_its_theorems_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unilth.theory.ledger._settle_listed", die)
+    result = prove(THEOREMS[:4], claims=(), workers=2)
+    assert [entry.status for entry in result.entries] == ["failed"] * 4 and not result.ok
+    assert all("a worker process died" in entry.reasons[0] for entry in result.entries)
 
 
 def test_no_evidence_fails() -> None:

@@ -46,6 +46,8 @@ class Args:
     """write what the searches found into this folder, for --recheck"""
     recheck: Path | None = None
     """verify the certificates of this folder without searching, and nothing else"""
+    mutations: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """also change every constant by 1e-6 and drop every hypothesis, one at a time: each check must refute each"""
     workers: int | None = None
     """worker processes (default: one per processor, at most 8)"""
 
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if args.recheck is not None:
         return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
-    ledger = watched(chosen, args.workers)
+    ledger = watched(chosen, args.workers, args.mutations)
     if args.level is not None:
         shown = tuple(entry for entry in ledger.entries if entry.level.value == args.level)
         console.print(rendering.overview(Ledger(shown, (), ledger.seconds)))
@@ -118,7 +120,7 @@ def listing(theorems: Sequence[Theorem]) -> Table:
     return table
 
 
-def watched(theorems: Sequence[Theorem], workers: int | None) -> Ledger:
+def watched(theorems: Sequence[Theorem], workers: int | None, mutations: bool) -> Ledger:
     """Prove with a progress bar on standard error."""
     shown = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -128,6 +130,7 @@ def watched(theorems: Sequence[Theorem], workers: int | None) -> Ledger:
         return prove(
             theorems,
             workers=workers,
+            mutations=mutations,
             done=lambda e: bar.update(task, advance=int(e.id in names), description=f"proving (last {e.catalogue})"),
         )
 
