@@ -4,14 +4,14 @@ Statement: for lambda = c/t, 0 < c < 1, the supremum over all problems of Risk(G
     V(c)}, B(c) = e^{-2(1-c)}/c^2, V(c) = sup_x ((1-e^{-x})(x+c)/x)^2; both are attained. Its minimum over c is KC =
     1.2851897214 at c* = 0.5789994858. Under an isotropic prior the best fixed stopping time is C_BAYES/lambda* =
     0.4571096619/lambda*, and costs KBC = 1.0785828275.
-Assumptions: the ridge penalty is c*/t.
+Assumptions: the ridge penalty is c*/t; the eigenvalues are >= 0.
 Source: not found in the literature.
 Bound: tight.
 Proof: the bias ratio e^{-x}(x+c)/c is largest at x = 1-c. The variance ratio is stationary where e^x = 1+x+x^2/c,
     that is c = x^2/(e^x-1-x), which decreases in x, so each c has one x. B decreases and V increases in c, so where
-    they are equal the larger is least. Isotropic: the ratio is 1 + h^2/x, h = (1+x)e^{-cx} - 1, and h decreases in c
-    at each x: one point with h > 0 and one with h < 0 bound the minimum from below, the supremum at C_BAYES from
-    above.
+    they are equal the larger is least (c >= 1 is worse: V(1) = K already). Isotropic: the ratio is 1 + h^2/x, h =
+    (1+x)e^{-cx} - 1, and h decreases in c at each x: one point with h > 0 and one with h < 0 bound the minimum from
+    below, the supremum at C_BAYES from above.
 Evidence: symbolic stationarity and monotonicity; root and suprema certified; tails elementary.
 """
 
@@ -34,8 +34,12 @@ INSTANCES = (
     ("0.578999485798", "0.421000514202", "0"),
     ("0.578999485798", "2.5", "1"),
     ("1", "1.793282132900761", "1"),  # the usual lambda = 1/t
+    ("0.578999485798", "-3", "0"),  # s < 0
 )
-HYPOTHESES = {"calibrated": lambda p: p[0] == "0.578999485798"}
+HYPOTHESES = {
+    "calibrated": lambda p: p[0] == "0.578999485798",
+    "psd": lambda p: Fraction(p[1]) >= 0,
+}
 
 
 def curvature(x: Any) -> Any:
@@ -137,7 +141,7 @@ def check(statement: Statement) -> Sequence[Evidence]:
         *steps(),
         *all_problems(statement),
         *isotropic(statement),
-        judged("the ratio of single directions", statement, INSTANCES, HYPOTHESES, on_instance),
+        judged("the ratio of single directions", statement, INSTANCES, HYPOTHESES, on_instance, level=Level.CERTIFIED),
     ]
 
 
@@ -160,7 +164,7 @@ THEOREM = Theorem(
     witness=lambda: Witness(
         "one eigenvalue, pure signal", {name: test(INSTANCES[0]) for name, test in HYPOTHESES.items()}
     ),
-    assumptions={"calibrated": "the ridge penalty is c*/t"},
+    assumptions={"calibrated": "the ridge penalty is c*/t", "psd": "the eigenvalues s_i are >= 0"},
     constants={
         "KC": "1.285189721433",
         "CSTAR": "0.578999485798",
