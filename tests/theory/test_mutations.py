@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
+from unilth.theory import certificates
 from unilth.theory.evidence import Theorem
 from unilth.theory.ledger import prove, settle
 from unilth.theory.theorems import THEOREMS
 
+HEADINGS = ("Statement", "Assumptions", "Source", "Bound", "Proof", "Evidence")
 MUTANTS = [pytest.param(t, m, id=f"{t.catalogue}-{t.id}: {m}") for t in THEOREMS for m in t.mutations()]
 
 
@@ -30,6 +35,29 @@ def test_a_ledger_with_the_theorem_replaced_by_its_near_miss_fails(theorem: Theo
     mutant = replace(theorem, check=lambda statement: theorem.check(false))
     entry = settle(mutant)
     assert entry.status == "failed" and any("refuted" in reason for reason in entry.reasons)
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.id)
+def test_the_witness_meets_every_hypothesis(theorem: Theorem) -> None:
+    witness = theorem.witness()
+    assert witness.instance and {name: witness.met[name] for name in theorem.assumptions} == dict.fromkeys(
+        theorem.assumptions, True
+    )
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.id)
+def test_nothing_about_a_theorem_is_left_out(theorem: Theorem) -> None:
+    assert re.fullmatch(r"T(10|[1-9])\.[0-9]+b?", theorem.catalogue) and certificates.NAME.fullmatch(theorem.id)
+    for text in (theorem.title, theorem.statement, theorem.source, theorem.proof, *theorem.assumptions.values()):
+        assert text.strip() and not re.search(r"TODO|FIXME|TBD", text)
+    for value in theorem.constants.values():
+        Fraction(value)
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.id)
+def test_the_module_states_its_theorem_in_the_fixed_order(theorem: Theorem) -> None:
+    text = sys.modules[theorem.check.__module__].__doc__ or ""
+    assert re.findall(rf"^({'|'.join(HEADINGS)})\b:?", text, re.MULTILINE) == list(HEADINGS)
 
 
 def test_ids_are_unique_and_dependencies_known() -> None:
