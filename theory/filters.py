@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # lazily: scipy.special takes a third of a second, and only Nesterov needs it
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import j1
 
 from unilth.errors import UserError
 
@@ -128,7 +128,7 @@ def _descent_gain(s: Array, k: Array, step: float) -> Array:
 
 def _nesterov_residual(s: Array, t: Array, _: float) -> Array:
     z = t * np.sqrt(s)
-    return np.where(z == 0, 1.0, 2 * j1(z) / z)
+    return np.where(z == 0, 1.0, 2 * scipy.special.j1(z) / z)
 
 
 def _nesterov_gain(s: Array, t: Array, setting: float) -> Array:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # scipy.optimize takes half a second to load, so it is loaded at its first use
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from unilth.errors import UserError
 from unilth.theory.filters import Filter
@@ -159,7 +159,7 @@ class Regression:
         best = min((Tuned(float(p), float(self.risk(rule, p, kind))) for p in ends), key=lambda t: t.risk)
         middle = np.flatnonzero((risks[1:-1] < risks[:-2]) & (risks[1:-1] <= risks[2:])) + 1
         for i in middle[np.argsort(risks[middle])[:8]]:  # a flat end can have hundreds, by rounding
-            found = minimize_scalar(
+            found = scipy.optimize.minimize_scalar(
                 lambda x: float(self.risk(rule, np.exp(x), kind)),
                 bounds=(np.log(grid[i - 1]), np.log(grid[i + 1])),
                 method="bounded",

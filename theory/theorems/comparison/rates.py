@@ -23,7 +23,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy  # scipy.optimize takes half a second to load, so it is loaded at its first use
 
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
 from unilth.theory.verdicts import Verdict, judged, witnessed
@@ -48,7 +48,7 @@ def best_risks(smoothness: int) -> np.ndarray:
         for residual in (lambda x: np.exp(-s * np.exp(x)), lambda x: 1 / (1 + s * np.exp(x))):
             grid = np.linspace(0, 24, 49)
             k = int(np.clip(np.argmin([risk(residual(x)) for x in grid]), 1, 47))
-            found = minimize_scalar(
+            found = scipy.optimize.minimize_scalar(
                 lambda x, residual=residual: risk(residual(x)), bounds=(grid[k - 1], grid[k + 1]), method="bounded"
             )
             tuned.append(np.log(found.fun))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import gcd, lcm
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy  # scipy.optimize takes half a second to load, so it is loaded at its first use
 from sympy import Poly, Rational, Symbol
 
 X = Symbol("x")
@@ -81,8 +81,8 @@ class Curve:
         grid = np.linspace(0.0, 1.0, 4001)
         k = int(np.argmin(risk(grid)))
         low, high = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
-        x = minimize_scalar(risk, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
-        guesses = {Fraction(0), Fraction(1), self._polished(Fraction(x)), Fraction(x).limit_denominator(64)}
+        found = scipy.optimize.minimize_scalar(risk, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+        guesses = {Fraction(0), Fraction(1), self._polished(Fraction(found)), Fraction(found).limit_denominator(64)}
         return min(((guess, self.at(guess)) for guess in guesses), key=lambda found: found[1])
 
 

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+import scipy  # scipy.optimize takes half a second to load, so it is loaded at its first use
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 
 from unilth.theory.evidence import Evidence, Level, Move, Statement, Theorem, Witness
 from unilth.theory.verdicts import Verdict, judged, shown
@@ -53,13 +53,15 @@ def ratio(spectrum: Spectrum, penalty: float) -> float:
         return float(w @ (np.exp(-2 * x) + penalty / s * np.expm1(-x) ** 2))
 
     around = (float(np.log(0.3 / penalty)), float(np.log(0.8 / penalty)))
-    return float(minimize_scalar(stopped, bracket=around, tol=1e-12).fun / (w @ (penalty / (s + penalty))))
+    return float(
+        scipy.optimize.minimize_scalar(stopped, bracket=around, tol=1e-12).fun / (w @ (penalty / (s + penalty)))
+    )
 
 
 @cache
 def largest(nodes: int) -> tuple[float, float, float]:
     """The local maximum of the ratio over (γ, λ*): value, γ, λ*."""
-    found = minimize(
+    found = scipy.optimize.minimize(
         lambda p: -ratio(marchenko_pastur(float(p[0]), nodes), float(np.exp(p[1]))),
         [0.667, np.log(0.07)],
         method="Nelder-Mead",
