@@ -113,9 +113,9 @@ def in_full(theorem: Theorem, entry: Entry) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for heading, text in _lines(theorem, entry):
+    for heading, text in [("Theorem", theorem.title), *_lines(theorem, entry)]:
         table.add_row(heading, Text(text))
-    return Panel(table, title=f"{plain(theorem.catalogue)}  {plain(theorem.title)}", title_align="left")
+    return Panel(table, title=f"{plain(theorem.catalogue)}  {plain(theorem.id)}", title_align="left")
 
 
 def markdown(ledger: Ledger, theorems: Sequence[Theorem]) -> str:

@@ -43,6 +43,20 @@ def test_one_theorem_in_full(capsys: pytest.CaptureFixture[str]) -> None:
         assert heading in text
 
 
+def test_a_number_of_several_theorems_shows_each_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    theorems = [theorem for theorem in THEOREMS if theorem.catalogue == "T7.5"]
+    assert len(theorems) > 1 and cli.main(["prove", "T7.5", "--workers", "1"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("Near miss") == text.count("Witness") == len(theorems)
+
+
+def test_the_list_shows_every_id_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["prove", "--list"]) == 0
+    text = capsys.readouterr().out
+    assert [theorem.id for theorem in THEOREMS if f" {theorem.id} " not in text] == []
+
+
 def test_list_and_level(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["prove", "--section", "6", "--list"]) == 0
     assert "T6.2" in capsys.readouterr().out
@@ -112,6 +126,9 @@ def test_emptied_certificates_do_not_hide_a_search(folder: Path, capsys: pytest.
         (["--workers", "0"], "positive"),
         (["T6.2", "--json", "/no/such/folder/a.json"], "existing directory"),
         (["--recheck", "/no/such/folder"], "no folder"),
+        (["--recheck", "/no/such/folder", "--json", "a.json"], "--recheck runs none"),
+        (["--list", "--level", "certified"], "--list runs none"),
+        (["T6.2", "--certificates", f"{__file__}/below"], "Not a directory"),
     ],
 )
 def test_bad_input_is_one_sentence(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from unilth.theory.theorems import THEOREMS
 class Args:
     """Settle theorems and claims. Exit code 0: all hold and every near miss is rejected; 1: something does not hold.
 
-    One theorem (`unilth prove T7.5`) is shown in full. Theorems that the chosen ones depend on are run as well.
+    One number or id (`unilth prove T7.5`) is shown in full. Theorems that the chosen ones depend on are run as well.
     """
 
     ids: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -59,6 +59,10 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--workers is {args.workers}; give a positive number")
     if args.level is not None and args.level not in [level.value for level in Level]:
         raise UserError(f"--level is {args.level!r}; give one of {', '.join(level.value for level in Level)}")
+    instead = "--list" if args.list else "--recheck" if args.recheck is not None else ""
+    for name in ("json", "markdown", "html", "certificates", "level", "mutations"):
+        if instead and getattr(args, name):
+            raise UserError(f"--{name} needs the theorems to be run, and {instead} runs none; leave one of them out")
     for name in ("json", "markdown", "html"):
         path = getattr(args, name)
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
@@ -72,12 +76,15 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if args.recheck is not None:
         return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
+    if args.certificates is not None:
+        args.certificates.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work
     ledger = watched(chosen, args.workers, args.mutations)
     if args.level is not None:
         shown = tuple(entry for entry in ledger.entries if entry.level.value == args.level)
         console.print(rendering.overview(Ledger(shown, (), ledger.seconds)))
-    elif len(chosen) == 1:
-        console.print(rendering.in_full(chosen[0], ledger.entries[0]))
+    elif len(args.ids) == 1 and args.section is None:  # one number may stand for several theorems
+        for theorem, entry in zip(chosen, ledger.entries, strict=True):
+            console.print(rendering.in_full(theorem, entry))
     else:
         console.print(rendering.overview(ledger))
     if args.json is not None:
@@ -111,12 +118,14 @@ def select(ids: Sequence[str], section: str | None) -> list[Theorem]:
 
 
 def listing(theorems: Sequence[Theorem]) -> Table:
-    """Catalogue number, id, title and kind of bound."""
+    """Catalogue number, id, title and kind of bound; ids whole, because they are there to be copied."""
     table = Table()
-    for column in ("", "id", "title", "bound", "source"):
-        table.add_column(column)
+    for column in ("", "id", "title", "bound"):
+        table.add_column(
+            column, no_wrap=column != "title", min_width=max(len(t.id) for t in theorems) * (column == "id")
+        )
     for theorem in theorems:
-        table.add_row(theorem.catalogue, theorem.id, theorem.title, theorem.bound, theorem.source)
+        table.add_row(theorem.catalogue, theorem.id, theorem.title, theorem.bound)
     return table
 
 

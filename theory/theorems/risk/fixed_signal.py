@@ -103,12 +103,13 @@ THEOREM = Theorem(
     title="Out of sample no constant compares early stopping with ridge for a fixed signal: a ratio above 40",
     statement=r"S=\mathrm{diag}(.1,.2,.3),\ \Sigma=I-\tfrac13\mathbf 1\mathbf 1',\ \beta_i=1+s_i,\ "
     r"\sigma^2/n=10^{-8}:\quad "
-    r"\frac{\min_t\mathrm{Risk}_\Sigma(\mathrm{GF}(t))}{\min_a\mathrm{Risk}_\Sigma(\mathrm{ridge}(a))}>40",
+    r"\frac{\min_t\mathrm{Risk}_\Sigma(\mathrm{GF}(t))}{\min_a\mathrm{Risk}_\Sigma(\mathrm{ridge}(a))}>40;"
+    r"\quad\text{for every }0<s_1<s_2<s_3\text{ the supremum over }\beta,\sigma\text{ is }\infty",
     source="not found in the literature",
     bound="counterexample",
-    proof="ridge(a) leaves a residual in ker Sigma when beta_i = (s_i+a)/a; log((s+a)e^{-ts}) is strictly "
-    "concave, so gradient "
-    "flow has a bias at every finite time. As sigma -> 0 it pays tr(Sigma S^-1) against tr(Sigma S (S+a)^-2).",
+    proof="ridge(a) leaves a residual in ker Sigma when beta_i = (s_i+a)/a; log((s+a)e^{-ts}) is strictly concave in s, "
+    "so gradient flow has a bias at every finite time. As sigma -> 0 it pays tr(Sigma S^-1) against at most "
+    "tr(Sigma S)/a^2, for any a > 0.",
     check=check,
     near_miss=Move("RATIO"),
     witness=lambda: Witness("the instance itself", {}),

@@ -144,12 +144,14 @@ THEOREM = Theorem(
     title="Early stopping at t costs at most 1.6859 times ridge(1/t), and no smaller constant will do",
     statement=r"\mathrm{Risk}(\mathrm{GF}(t))\le K\,\mathrm{Risk}(\mathrm{ridge}(1/t)),\quad "
     r"K=K_1^2=\sup_{x>0}\Big(\frac{(1-e^{-x})(1+x)}{x}\Big)^2=1.6859\ldots\ \text{(attained)};\quad "
-    r"\mathrm{df}_{\mathrm{ridge}}\le\mathrm{df}_{\mathrm{GF}}\le K_1\mathrm{df}_{\mathrm{ridge}}",
+    r"\mathrm{df}_{\mathrm{ridge}}\le\mathrm{df}_{\mathrm{GF}}\le K_1\mathrm{df}_{\mathrm{ridge}}"
+    r"\quad\text{(termwise, so for in-sample and Bayes risks too)}",
     source="Ali, Kolter and Tibshirani, AISTATS 2019, Theorem 1 (1.6862); the sharp value: not found in the literature",
     bound="tight",
     proof="Termwise in x = ts: biases compare as e^{-x} <= 1/(1+x), variances as f(x)^2 with f = (1-e^{-x})(1+x)/x. "
-    "f <= 1+x and f <= 1+1/x settle the tails, balls the rest; f' = 0 iff e^x = 1+x+x^2. Pure noise on one eigenvalue "
-    "attains K; pure signal and t -> infinity show that no positive lower bound exists.",
+    "f <= 1+x and f <= 1+1/x settle the tails, balls the rest; f' = 0 iff e^x = 1+x+x^2. f >= 1 since e^x >= 1+x "
+    "(degrees of freedom). Pure noise on one eigenvalue attains K; pure signal and t -> infinity show that no positive "
+    "lower bound exists.",
     check=check,
     near_miss=Move("K", "-1e-6"),
     witness=witness,
