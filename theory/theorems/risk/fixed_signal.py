@@ -107,8 +107,8 @@ THEOREM = Theorem(
     r"\quad\text{for every }0<s_1<s_2<s_3\text{ the supremum over }\beta,\sigma\text{ is }\infty",
     source="not found in the literature",
     bound="counterexample",
-    proof="ridge(a) leaves a residual in ker Sigma when beta_i = (s_i+a)/a; log((s+a)e^{-ts}) is strictly concave in s, "
-    "so gradient flow has a bias at every finite time. As sigma -> 0 it pays tr(Sigma S^-1) against at most "
+    proof="ridge(a) leaves a residual in ker Sigma when beta_i = (s_i+a)/a; log((s+a)e^{-ts}) is strictly concave in "
+    "s, so gradient flow has a bias at every finite time. As sigma -> 0 it pays tr(Sigma S^-1) against at most "
     "tr(Sigma S)/a^2, for any a > 0.",
     check=check,
     near_miss=Move("RATIO"),
