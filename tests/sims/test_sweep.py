@@ -20,7 +20,8 @@ from unilth.sims.pool import ATTEMPTS
 from unilth.sims.records import dump, read_record
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
-from unilth.sims.sweep import Progress, Summary, keep_campaign, plan, sweep
+from unilth.sims.sweep import Summary, keep_campaign, plan, sweep
+from unilth.sims.tally import Progress
 
 HERE = Path(__file__).parent
 TOML = """

@@ -11,7 +11,7 @@ from unilth import cli
 from unilth.commands import sweep as command
 from unilth.sims.campaign import load
 from unilth.sims.results import Store
-from unilth.sims.sweep import Progress
+from unilth.sims.tally import Progress
 
 TOML = """
 claim = "a claim in words"

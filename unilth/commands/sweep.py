@@ -16,7 +16,8 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from unilth.sims.campaign import Campaign, load
-from unilth.sims.sweep import Progress, Summary, plan, sweep
+from unilth.sims.sweep import Summary, plan, sweep
+from unilth.sims.tally import Progress
 
 
 @dataclass(frozen=True)
