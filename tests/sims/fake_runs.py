@@ -46,6 +46,12 @@ def execute(spec: RunSpec, *, data_dir: Path) -> tuple[Ticket, dict]:
     return Ticket(repr(numbers).encode() * 2), record | {"timing": timing}
 
 
+def slow(spec: RunSpec, *, data_dir: Path) -> tuple[Ticket, dict]:
+    """The same in a second and a half, so that there is time to interrupt it."""
+    time.sleep(1.5)
+    return execute(spec, data_dir=data_dir)
+
+
 def refuses(specs: list[RunSpec], *, data_dir: Path) -> None:
     """A check that finds something."""
     raise UserError(f"of {len(specs)} specs the first has an unknown recipe")

@@ -6,16 +6,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from unilth.errors import UserError
 from unilth.sims.campaign import Campaign, load
+from unilth.sims.cluster import Cluster, sweep_on_slurm
 from unilth.sims.sweep import Summary, plan, sweep
 from unilth.sims.tally import Progress
 
@@ -29,7 +31,10 @@ class Args:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
-    """processes that train at the same time; default one a core"""
+    """processes that train at the same time; default one a core, on a cluster one in each array task"""
+    engine: Literal["local", "slurm"] = "local"
+    """where the runs are done: in processes here, or as array jobs of a SLURM cluster (needs the extra `cluster`)"""
+    slurm: Cluster = field(default_factory=Cluster)
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
     """say what would be run and change nothing"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -45,8 +50,14 @@ def main(argv: list[str]) -> int:
     console.print(f"[bold]{campaign.name}[/bold]: {campaign.claim}")
     if args.dry_run:
         return _say_plan(console, campaign, out)
+    if args.engine == "local" and args.slurm != Cluster():
+        raise UserError("--slurm options are for --engine slurm: add it or leave them out")
     with shown_progress() as show:
-        summary = sweep(campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir)
+        if args.engine == "slurm":
+            chosen = {} if args.workers is None else {"workers": args.workers}
+            summary = sweep_on_slurm(campaign, out, args.slurm, progress=show, data_dir=args.data_dir, **chosen)
+        else:
+            summary = sweep(campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir)
     say_summary(console, summary, out)
     return 0 if summary.ok else 1
 

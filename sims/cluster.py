@@ -1,0 +1,223 @@
+"""A campaign on a SLURM cluster: the same runs, the same results directory, as array jobs through submitit.
+
+Every array task is a small pool of workers that does its share of the runs and skips what is finished. A task that is
+preempted or reaches its time limit is put back into the queue and goes on with what is missing. The directory must lie
+on a file system that all nodes see, and the nodes must see the same Python environment. Whoever waits here only looks
+on: interrupt it and the jobs go on; the same sweep again finds them and submits nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unilth.errors import UserError
+from unilth.sims.campaign import Campaign
+from unilth.sims.lock import locked
+from unilth.sims.pool import Event, Pool
+from unilth.sims.records import DamagedRecord
+from unilth.sims.results import Store, run_name
+from unilth.sims.spec import RunSpec
+from unilth.sims.sweep import CHECK, RUN, Summary, keep_campaign, plan
+from unilth.sims.tally import Progress, Tally
+from unilth.sims.work import failure, note_failure, worked, write_whole
+
+FOLDER = "slurm"
+REQUEUES = 1000  # a task may reach its time limit so often: each time it has done some runs
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What to ask SLURM for."""
+
+    partition: str | None = None
+    """partition; default SLURM's own"""
+    account: str | None = None
+    """account that pays; default SLURM's own"""
+    tasks: int = 64
+    """array tasks at most, among which the runs are dealt out"""
+    cpus: int = 1
+    """cores of a task"""
+    gpus: int = 0
+    """GPUs of a task"""
+    memory: int = 4
+    """memory of a task, GB"""
+    minutes: int = 240
+    """time limit of a task; one that reaches it goes back into the queue and on with what is missing"""
+    poll: float = 5.0
+    """seconds between two looks at the queue"""
+
+    def __post_init__(self) -> None:
+        least = {"tasks": 1, "cpus": 1, "gpus": 0, "memory": 1, "minutes": 2}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UserError(f"{name} must be at least {value}, not {getattr(self, name)}")
+        if not self.poll > 0:
+            raise UserError(f"poll must be positive, not {self.poll}: the seconds between two looks at the queue")
+
+
+@dataclass(frozen=True)
+class Share:
+    """The runs of one array task; calling it does those that are missing."""
+
+    specs: tuple[RunSpec, ...]
+    out: Path
+    data_dir: Path | None
+    workers: int
+    run: str
+    check: str | None
+    path: tuple[str, ...]
+
+    def __call__(self) -> None:
+        """Do the runs; failures are noted in the results directory."""
+        sys.path[:] = self.path  # whatever the submitter can import, the task can
+        store = Store(self.out)
+        left = [spec for spec in self.specs if not _done(store, spec)]
+        if left:
+            for _ in worked(Pool(self.run, self.check, self.out, self.data_dir, self.workers), store, left):
+                pass
+
+    def checkpoint(self) -> Any:
+        """Called by submitit on preemption or timeout: the same share again, which skips what is finished by then."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def sweep_on_slurm(
+    campaign: Campaign,
+    out: Path | str,
+    cluster: Cluster,
+    *,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    data_dir: Path | None = None,
+    run: str = RUN,
+    check: str | None = CHECK,
+) -> Summary:
+    """Do every run of ``campaign`` that ``out`` does not hold yet as SLURM array jobs, and wait for them.
+
+    ``workers`` runs go on at a time in each array task; ``run`` and ``check`` as in `sweep`. Raises ``UserError`` where
+    there is no SLURM or the directory cannot be used, and with SLURM's own words where it refuses the job.
+    """
+    began = time.monotonic()
+    if workers < 1:
+        raise UserError(f"workers must be at least 1, not {workers}")
+    for program in ("sbatch", "squeue", "scontrol"):
+        if shutil.which(program) is None:
+            raise UserError(
+                f"there is no SLURM here ({program} is not found): leave --engine out, or log in to a cluster"
+            )
+    store = Store(Path(out).absolute())
+    store.create()
+    data_dir = data_dir.absolute() if data_dir else None
+    with locked(store.root, name="the results directory"):
+        keep_campaign(store, campaign)
+        todo = plan(campaign, store.root)
+        for spec in todo.damaged:
+            store.set_aside(spec)
+        jobs = _jobs(store)
+        queued = {name for job in _queue(jobs) for name in jobs.get(job, [])}
+        fresh = [spec for spec in todo.left if run_name(spec) not in queued]
+        for spec in fresh:
+            failure(store, spec).unlink(missing_ok=True)
+        count = max(1, min(cluster.tasks, len(fresh)))
+        if fresh:
+            common = (store.root, data_dir, workers, run, check, tuple(sys.path))
+            shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
+            jobs |= _submit(store, cluster, campaign.name, shares)
+            write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")
+        tally = Tally(todo.finished, todo.left, workers * count)
+        waiting = list(todo.left)
+        while waiting:
+            queue = _queue(jobs)  # before the results are looked at, so that what a job wrote last is seen
+            waiting = [spec for spec in waiting if not _settled(store, spec, tally)]
+            if progress:
+                states = Counter(state for job, state in queue.items() if job in jobs)
+                current = tuple(f"{count} {state}" for state, count in states.items())
+                progress(replace(tally.progress(), current=current))
+            names = {name for job in queue for name in jobs.get(job, [])}
+            for spec in [spec for spec in waiting if run_name(spec) not in names]:
+                reason = f"its job ended without a result; see the logs in {store.root / FOLDER}"
+                note_failure(store, spec, reason)
+                tally.take(Event("failed", spec, reason=reason))
+                waiting.remove(spec)
+            if waiting:
+                time.sleep(cluster.poll)
+    return Summary(
+        len(campaign.specs), len(todo.finished), tally.done, tuple(tally.failed),
+        tuple(run_name(spec) for spec in todo.damaged), time.monotonic() - began, workers * count,
+    )  # fmt: skip
+
+
+def _submit(store: Store, cluster: Cluster, name: str, shares: Sequence[Share]) -> dict[str, list[str]]:
+    import submitit
+
+    executor = submitit.AutoExecutor(store.root / FOLDER, cluster="slurm", slurm_max_num_timeout=REQUEUES)
+    extra = {"gres": f"gpu:{cluster.gpus}"} if cluster.gpus else {}
+    executor.update_parameters(
+        name=f"unilth-{name}", timeout_min=cluster.minutes, cpus_per_task=cluster.cpus, mem_gb=cluster.memory,
+        slurm_partition=cluster.partition, slurm_account=cluster.account, slurm_array_parallelism=cluster.tasks,
+        slurm_additional_parameters={"requeue": True, **extra},
+    )  # fmt: skip
+    try:
+        submitted = executor.submit_array(shares)
+    except submitit.core.utils.FailedJobError as error:
+        said = next((line for line in str(error).splitlines() if line.startswith("sbatch:")), str(error))
+        raise UserError(f"SLURM refused the jobs: {' '.join(said.split())[:300]}") from None
+    return {job.job_id: [run_name(spec) for spec in share.specs] for job, share in zip(submitted, shares, strict=True)}
+
+
+def _jobs(store: Store) -> dict[str, list[str]]:
+    """Every job ever submitted for this directory, with the names of its runs."""
+    try:
+        known = json.loads((store.root / FOLDER / "jobs.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(job): list(names) for job, names in known.items()} if isinstance(known, dict) else {}
+
+
+def _queue(jobs: Iterable[str]) -> dict[str, str]:
+    """Which of these jobs SLURM still has, array tasks one by one (``12_3``), and what it says of them."""
+    numbers = sorted({job.split("_")[0] for job in jobs})
+    asked = ",".join(number for number in numbers if number.isdecimal())
+    if not asked:
+        return {}
+    command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--jobs={asked}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode and "Invalid job id" not in answer.stderr:
+        said = " ".join(answer.stderr.split())[:300]
+        raise UserError(f"SLURM does not answer ({said}): the jobs go on, the same command looks again")
+    rows = [line.strip().split("|") for line in answer.stdout.splitlines()]
+    return {row[0]: f"{row[1].lower()} ({row[2]})" if row[2] != "None" else row[1].lower() for row in rows if row[0]}
+
+
+def _done(store: Store, spec: RunSpec) -> bool:
+    try:
+        return store.finished(spec) is not None
+    except DamagedRecord:
+        return False
+
+
+def _settled(store: Store, spec: RunSpec, tally: Tally) -> bool:
+    """Whether this run has a record or a failure note now; counts it then."""
+    try:
+        record = store.finished(spec)
+    except DamagedRecord:
+        record = None
+    if record is not None:
+        tally.take(Event("done", spec, seconds=float(record["timing"].get("seconds", 0.0))))
+        return True
+    note = failure(store, spec)
+    if not note.exists():
+        return False
+    tally.take(Event("failed", spec, reason=str(json.loads(note.read_text(encoding="utf-8"))["reason"])))
+    return True
