@@ -54,8 +54,8 @@ def main(argv: list[str]) -> int:
         raise UserError("--slurm options are for --engine slurm: add it or leave them out")
     with shown_progress() as show:
         if args.engine == "slurm":
-            chosen = {} if args.workers is None else {"workers": args.workers}
-            summary = sweep_on_slurm(campaign, out, args.slurm, progress=show, data_dir=args.data_dir, **chosen)
+            workers = 1 if args.workers is None else args.workers
+            summary = sweep_on_slurm(campaign, out, args.slurm, workers=workers, progress=show, data_dir=args.data_dir)
         else:
             summary = sweep(campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir)
     say_summary(console, summary, out)
