@@ -7,6 +7,7 @@ how to fill them, ``{"shapes": {"a": [10, 10]}, "draw": "distinct", "draw_seed":
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Iterator
@@ -76,6 +77,11 @@ def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | No
         }
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UserError(f"the case's within does not fit its scores ({type(error).__name__}: {error})") from None
+
+
+def second_device() -> torch.device | None:
+    """A device with memory of its own (CUDA, MPS, XPU), or None on a machine without one."""
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
 
 
 def generator(case: Case) -> torch.Generator:
@@ -152,39 +158,42 @@ def small_cases(*, ties: bool = False, sparsities: tuple[float, ...] = EXACT) ->
     """Hypothesis strategy: one to three vectors of one to six scores, distinct or with ties."""
     from hypothesis import strategies as st
 
-    def deal(sizes: list[int]) -> Any:
+    layers = st.lists(st.integers(1, 6), min_size=1, max_size=3)
+    either, sparsity = st.integers(1, 2), st.sampled_from(sparsities)
+
+    @st.composite
+    def small(draw: Any) -> Case:
+        sizes = draw(layers)
         total = sum(sizes)
-        values = (
-            st.lists(st.integers(1, 2), min_size=total, max_size=total)
-            if ties
-            else st.permutations(range(1, total + 1))
-        )
+        values = [draw(either) for _ in range(total)] if ties else draw(_orders(total))
+        parts = iter(values)
+        scores = {"abc"[i]: [next(parts) for _ in range(size)] for i, size in enumerate(sizes)}
+        return {"scores": scores, "sparsity": draw(sparsity)}
 
-        def build(drawn_values: list[int], sparsity: float) -> Case:
-            parts = iter(drawn_values)
-            return {
-                "scores": {"abc"[i]: [next(parts) for _ in range(size)] for i, size in enumerate(sizes)},
-                "sparsity": sparsity,
-            }
+    return small()
 
-        return st.builds(build, values, st.sampled_from(sparsities))
 
-    return st.lists(st.integers(1, 6), min_size=1, max_size=3).flatmap(deal)
+@functools.cache
+def _orders(n: int) -> Any:
+    """Hypothesis strategy: the numbers 1 to n in any order (kept, as building one costs more than drawing from it)."""
+    from hypothesis import strategies as st
+
+    return st.permutations(range(1, n + 1))
 
 
 def small_within() -> Any:
     """Hypothesis strategy: small cases with an earlier mask that prunes half of what the sparsity will prune."""
     from hypothesis import strategies as st
 
-    def masks(case: Case) -> Any:
-        def build(orders: list[list[int]]) -> Case:
-            within = {}
-            for name, order in zip(case["scores"], orders, strict=True):
-                gone = set(order[: math.floor(case["sparsity"] * len(order)) // 2])
-                within[name] = [int(i not in gone) for i in range(len(order))]
-            return {**case, "within": within}
+    cases = small_cases()
 
-        orders = [st.permutations(range(len(values))) for values in case["scores"].values()]
-        return st.tuples(*orders).map(lambda drawn_orders: build(list(drawn_orders)))
+    @st.composite
+    def small(draw: Any) -> Case:
+        case = draw(cases)
+        within = {}
+        for name, values in case["scores"].items():
+            gone = set(draw(_orders(len(values)))[: math.floor(case["sparsity"] * len(values)) // 2])
+            within[name] = [int(i not in gone) for i in range(1, len(values) + 1)]
+        return {**case, "within": within}
 
-    return small_cases().flatmap(masks)
+    return small()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from unilth.errors import UserError
+from unilth.sims.invariants.finder_abilities import FINDER_ABILITIES
 from unilth.sims.invariants.finder_penalty import FINDER_PENALTY
 from unilth.sims.invariants.finder_result import FINDER_RESULT
 from unilth.sims.invariants.finder_training import FINDER_TRAINING
@@ -24,6 +25,7 @@ CATALOGUE: tuple[Invariant, ...] = (
     *SCHEDULES,
     *FINDER_RESULT,
     *FINDER_TRAINING,
+    *FINDER_ABILITIES,
     *FINDER_PENALTY,
     *SAVED,
 )

@@ -16,7 +16,7 @@ from unilth.errors import UserError
 ATTRIBUTE = "__unilth_claims__"
 SCOPES = ("global", "layer", "other")
 KEEPS = ("largest", "random", "other")
-ABILITIES = ("dropout", "tied", "frozen", "bfloat16")
+ABILITIES = ("dropout", "tied", "frozen", "bfloat16", "optimizer-state")
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
@@ -80,11 +80,12 @@ class TicketFinder:
     """A ticket finder ``find(network, data, sparsity, *, seed)`` -> object with ``.mask``, ``.weights``, ``.initial``.
 
     Attributes:
-        rewinds: the final training starts again from the initial values of the kept weights and of everything else;
-            "weights" claims it for the kept weights only.
+        rewinds: the final training starts again from the initial values of the kept weights and of everything else,
+            with an optimizer that holds nothing of earlier training; "weights" claims it for the kept weights only.
         keeps: "largest": kept weights were the largest in magnitude when the mask was taken; "random"; or "other".
         scope: as for a mask rule; "other" leaves the layers' shares free, the total count is judged all the same.
-        handles: abilities beyond the universal ones, any of "dropout", "tied", "frozen", "bfloat16".
+        handles: abilities beyond the universal ones, any of "dropout", "tied", "frozen", "bfloat16" and
+            "optimizer-state" (momentum is 0 under the mask).
         stops_early: patience in epochs of early stopping on the validation loss, best weights restored; or None.
         nested: the masks of the rounds, ``.masks`` of the result, only ever lose weights.
         penalty: the schedule (step -> lambda) by which an L2 penalty presses on the weights that go, and on no other.

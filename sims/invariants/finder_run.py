@@ -28,6 +28,7 @@ class Run:
     events: list[Event]
     names: list[str]
     live: list[State] = field(default_factory=list)
+    optimizer_state: list[tuple[str, str, Tensor]] = field(default_factory=list)
     memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -76,7 +77,8 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
     with one_thread(), global_state(world), observer.watching():
         result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
     live = [observer.snapshot(model) for model in observer.models]
-    return Run(made, given, modes, given_data, pristine, result, observer.events, problems.prunable(made), live)
+    events, names, held = observer.events, problems.prunable(made), observer.optimizer_state()
+    return Run(made, given, modes, given_data, pristine, result, events, names, live, held)
 
 
 def state_of(result: Any, part: str) -> State:

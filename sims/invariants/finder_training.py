@@ -12,19 +12,24 @@ from unilth.sims.invariants.finder_penalty import VISIBLE, strengths
 from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.mask_chance import SIGMAS
 from unilth.sims.invariants.observe import Event, State, row_keys
 
 
 def check_zero_every_step(subject: Subject, case: Case) -> None:
-    """From the first training pass under the final mask on, pruned weights are 0 whenever the network is used.
+    """From the first training pass under the final mask on, pruned weights are 0 at the first use after every step.
 
-    Judged at the next forward pass, not inside the optimizer: a loop may mask right after `optimizer.step()`.
+    Judged there and not inside the optimizer, as a loop may mask right after `optimizer.step()`; and not at later uses,
+    as an optimizer may try other points on its way to the next step (LBFGS's line search, sharpness-aware training).
     """
     seen = run(subject, case)
-    steps = 0
+    steps, judged = 0, True
     for event in seen.events[seen.final_phase() :]:
-        steps += event.kind == "step"
-        if event.kind == "step" or seen.pruned_zero(event.state):
+        if event.kind == "step":
+            steps, judged = steps + 1, False
+            continue
+        if judged or seen.pruned_zero(event.state):
+            judged = True
             continue
         alive = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
         fail(
@@ -54,6 +59,19 @@ def check_rewinds_rest(subject: Subject, case: Case) -> None:
     wrong = [name for name in rest if not torch.equal(state[name], seen.result.initial[name])]
     if wrong:
         fail(got=f"{', '.join(wrong)} differ from .initial", expected="the whole network as it was")
+
+
+def check_rewinds_optimizer(subject: Subject, case: Case) -> None:
+    """The first step under the final mask finds an optimizer without momentum or other state of earlier training."""
+    seen = run(subject, case)
+    first = next((event for event in seen.events[seen.final_phase() :] if event.kind == "step"), None)
+    if first is None:
+        raise NotJudged("no optimizer step was seen after the mask was applied")
+    if first.carried:
+        fail(
+            got=f"an optimizer that brings {', '.join(first.carried)} from earlier training",
+            expected="one that starts anew, as the weights do",
+        )
 
 
 def check_keeps_largest(subject: Subject, case: Case) -> None:
@@ -114,6 +132,27 @@ def check_seeds_differ(subject: Subject, case: Case) -> None:
     first, second = run(subject, case), run(subject, case, seed=int(case["seed"]) + 1)
     if all(torch.equal(kept, second.mask[name]) for name, kept in first.mask.items()):
         fail(got="two seeds give the same random mask", expected="different masks")
+
+
+def check_random(subject: Subject, case: Case) -> None:
+    """Within layers, the kept weights are neither the initially large nor the initially small ones, beyond chance."""
+    seen = run(subject, case)
+    starts = [seen.given, *(event.state for event in seen.events if event.kind == "forward" and event.learns)][:2]
+    for start in starts:
+        surplus, variance = 0.0, 0.0
+        for name, kept in seen.mask.items():
+            n, k = kept.numel(), int(kept.sum())
+            large = torch.zeros(n, dtype=torch.bool)
+            large[start[name].abs().float().reshape(-1).argsort(descending=True)[:k]] = True
+            surplus += int((large & kept.reshape(-1)).sum()) - k * k / n
+            variance += (k * (n - k)) ** 2 / (n * n * max(n - 1, 1))  # hypergeometric
+        if not variance:
+            raise NotJudged("nothing was drawn: layers are full or empty")
+        if abs(surplus) > SIGMAS * variance**0.5:
+            fail(
+                got=f"the initially largest weights of their layers are kept {surplus:+.0f} times beyond expectation",
+                expected=f"at most {SIGMAS * variance**0.5:.0f} either way, were it chance",
+            )
 
 
 def check_no_validation(subject: Subject, case: Case) -> None:
@@ -215,54 +254,6 @@ def overfit_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield from first_case(claims, plan)
 
 
-def ability(name: str) -> Any:
-    """Excuse: needs the ability."""
-    return lambda claims: "" if name in claims.handles else f"does not claim to handle {name}"
-
-
-def ability_cases(name: str) -> Any:
-    """One problem with the ability's network."""
-    return lambda claims, plan: iter([{"problem": name, "sparsity": 0.73, "seed": plan.seed % 1000}])
-
-
-def check_dropout(subject: Subject, case: Case) -> None:
-    """With dropout the ticket still depends on the seed only, and its pruned weights are 0."""
-    check_ignores_global(subject, case)
-    check_zero_every_step(subject, case)
-
-
-def check_tied(subject: Subject, case: Case) -> None:
-    """Tied weights stay tied, and are counted once."""
-    seen = run(subject, case)
-    weights, mask = seen.result.weights, seen.mask
-    if not torch.equal(weights["second.weight"], weights["third.weight"]):
-        fail(got="second.weight and third.weight, one tensor before, differ", expected="tied weights stay tied")
-    if "third.weight" in mask and not torch.equal(mask["second.weight"], mask["third.weight"]):
-        fail(got="the tied weight has two masks", expected="one mask")
-    check_zero_every_step(subject, case)
-
-
-def check_frozen(subject: Subject, case: Case) -> None:
-    """A parameter with requires_grad=False keeps its values (0 where it is pruned)."""
-    seen = run(subject, case)
-    name = "first.weight"
-    kept = seen.mask.get(name, torch.ones_like(seen.given[name], dtype=torch.bool))
-    moved = int((seen.result.weights[name] != seen.given[name])[kept].sum())
-    if moved:
-        fail(got=f"{moved} values of the frozen {name!r} changed", expected="none")
-
-
-def check_bfloat16(subject: Subject, case: Case) -> None:
-    """A bfloat16 network gives a bfloat16 ticket that is exact."""
-    seen = run(subject, case)
-    if seen.result.weights["first.weight"].dtype != torch.bfloat16:
-        fail(got=f"weights of dtype {seen.result.weights['first.weight'].dtype}", expected="torch.bfloat16")
-    alive = sum(int(seen.result.weights[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
-    if alive:
-        fail(got=f"{alive} pruned weights are not 0", expected="all exactly 0")
-    check_zero_every_step(subject, case)
-
-
 def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:
     return Invariant(id, KIND, statement, why, check, cases, **{"needs": FORM, **more})
 
@@ -303,6 +294,14 @@ FINDER_TRAINING = (
         needs=(*FORM, "finder-initial-is-initial"),
     ),
     _row(
+        "finder-rewinds-optimizer",
+        "The final training starts with an optimizer that holds nothing from earlier training.",
+        "Lightning's lottery mode does not restore momentum: the first rewound steps go where training ended",
+        check_rewinds_optimizer,
+        excuse=lambda claims: "" if claims.rewinds is True else "does not claim rewinds=True (the whole training)",
+        needs=(*FORM, "finder-zero-after-every-step"),
+    ),
+    _row(
         "finder-keeps-largest",
         "In some state before the mask was applied the kept weights were the largest in magnitude.",
         "a popular LTH script compares signed values with epsilon; a 'magnitude' mask taken after rewinding is random",
@@ -329,10 +328,18 @@ FINDER_TRAINING = (
     _row(
         "finder-seeds-differ",
         "Another seed draws another random mask.",
-        "DLTH's README command omits the option, and the 'random' mask is the smallest magnitudes for every seed",
+        "a generator that is seeded inside makes all seeds of a table the same run, with a spread of zero",
         check_seeds_differ,
         first_case,
         excuse=_random,
+    ),
+    _row(
+        "finder-random-is-random",
+        "A random mask prefers neither initially large nor initially small weights.",
+        "DLTH's README command omits an option, and its 'random' mask is the smallest magnitudes",
+        check_random,
+        excuse=_random,
+        needs=(*FORM, "finder-prunable-only", "finder-seeds-differ"),
     ),
     _row(
         "finder-no-validation-rows",
@@ -348,37 +355,5 @@ FINDER_TRAINING = (
         overfit_cases,
         excuse=_stops,
         theorem="T1.1",
-    ),
-    _row(
-        "finder-dropout",
-        "With dropout the seed still decides everything, and pruned weights stay 0.",
-        "dropout draws from the global generator: the same seed gives another ticket each time",
-        check_dropout,
-        ability_cases("dropout"),
-        excuse=ability("dropout"),
-    ),
-    _row(
-        "finder-tied",
-        "Tied weights stay tied, under one mask.",
-        "masks applied to a copied state: the two names of one weight drift apart",
-        check_tied,
-        ability_cases("tied"),
-        excuse=ability("tied"),
-    ),
-    _row(
-        "finder-frozen",
-        "Frozen parameters keep their values.",
-        "building the optimizer over all parameters: weight decay moves what was frozen",
-        check_frozen,
-        ability_cases("frozen"),
-        excuse=ability("frozen"),
-    ),
-    _row(
-        "finder-bfloat16",
-        "A bfloat16 network gives an exact bfloat16 ticket.",
-        "torch's sparsifiers in half precision: the squared norm underflows and the order is lost",
-        check_bfloat16,
-        ability_cases("bfloat16"),
-        excuse=ability("bfloat16"),
     ),
 )

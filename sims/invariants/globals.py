@@ -16,7 +16,7 @@ def global_state(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python for the block, and put their states back afterwards."""
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats three stack traces for devices
         np.random.seed(seed)  # noqa: NPY002  the probe must set what a careless variant reads
         random.seed(seed)
         yield

@@ -9,10 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unilth.sims.invariants.cases import EXACT, apply_rule, drawn, read_scores, read_within, same_masks, small_cases
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants import cases
+from unilth.sims.invariants.cases import (
+    EXACT,
+    apply_rule,
+    drawn,
+    generator,
+    read_scores,
+    read_within,
+    same_masks,
+    small_cases,
+)
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.mask_counts import COUNTS, check_count, groups
-from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, with_within
+from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, with_within, within_cases
 
 BASIS = (*FORM, *COUNTS, "mask-order")
 
@@ -95,6 +105,38 @@ def check_layout(subject: Subject, case: Case) -> None:
     strided = {name: _strided(value) for name, value in scores.items()}
     answer = apply_rule(subject, case, scores=strided)
     same_masks(answer, apply_rule(subject, case), got="strided scores give other masks", expected="the same positions")
+
+
+def check_device(subject: Subject, case: Case) -> None:
+    """On a second device the mask lies where its scores lie, and is the mask that the CPU gives."""
+    device = cases.second_device()
+    if device is None:
+        raise NotJudged("not measured: this machine has no second device")
+    scores = read_scores(case)
+    within = read_within(case, scores)
+    there = None if within is None else {name: kept.to(device) for name, kept in within.items()}
+    masks = subject.call(
+        {name: value.to(device) for name, value in scores.items()},
+        case["sparsity"],
+        within=there,
+        generator=generator(case),
+    )
+    for name, mask in masks.items():
+        if mask.device.type != device.type:
+            fail(got=f"the mask of {name!r} on {mask.device}", expected=f"on {device}, where its scores lie")
+    same_masks(
+        {name: mask.cpu() for name, mask in masks.items()},
+        apply_rule(subject, case),
+        got=f"{device} gives another mask than the CPU",
+        expected="the same mask",
+    )
+
+
+def device_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Plain cases, cases with an earlier mask, and one that is large enough for a parallel sort."""
+    yield from plain_cases(claims, plan)
+    yield from within_cases(claims, plan)
+    yield {"shapes": {"a": [100, 100], "b": [5000]}, "draw_seed": 1, "sparsity": 0.875}
 
 
 def _strided(value: Tensor) -> Tensor:
@@ -241,6 +283,14 @@ MASK_ORDER = (
         "reading the storage instead of the tensor prunes other positions as soon as a network is channels-last",
         check_layout,
         plain_cases,
+    ),
+    _invariant(
+        "mask-device",
+        "On another device the mask is the same, and lies where its scores lie.",
+        "a mask left on the CPU stops the first step on a GPU; an unstable sort on the GPU prunes other weights there",
+        check_device,
+        device_cases,
+        needs=(*BASIS, "mask-within"),
     ),
 )
 

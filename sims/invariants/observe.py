@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 State = dict[str, Tensor]
 
@@ -25,7 +25,8 @@ class Event:
     """Something that happened: "forward" (entered with these values) or "step" (left these values behind).
 
     ``rows`` are the inputs of a forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through
-    it, ``pull`` that gradient; ``grads`` are the gradients that an optimizer step used, ``by`` numbers the optimizer.
+    it, ``pull`` that gradient; ``grads`` are the gradients that an optimizer step used, ``by`` numbers the optimizer,
+    ``carried`` names what its state held before the step that was not 0.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Event:
     pull: Tensor | None = None
     grads: State = field(default_factory=dict)
     by: int = -1
+    carried: tuple[str, ...] = ()
 
 
 class Observer:
@@ -50,6 +52,7 @@ class Observer:
         self.optimizers: list[torch.optim.Optimizer] = []
         self._open: list[Event] = []
         self._last: State | None = None
+        self._carried: tuple[str, ...] = ()
 
     def values(self, model: nn.Module) -> State | None:
         """The model's tensors at the network's paths, or None if it is another kind of module."""
@@ -97,6 +100,10 @@ class Observer:
 
                 output.register_hook(learns)
 
+    def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        held = [(key, value) for state in optimizer.state.values() for key, value in state.items()]
+        self._carried = tuple(sorted({key for key, value in held if isinstance(value, Tensor) and bool(value.any())}))
+
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if all(optimizer is not known for known in self.optimizers):
             self.optimizers.append(optimizer)
@@ -106,7 +113,21 @@ class Observer:
             named = [(name, parameter) for name, parameter in model.named_parameters() if id(parameter) in moved]
             if named:
                 grads = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
-                self.events.append(Event("step", self.snapshot(model), model.training, grads=grads, by=by))
+                self.events.append(
+                    Event("step", self.snapshot(model), model.training, grads=grads, by=by, carried=self._carried)
+                )
+
+    def optimizer_state(self) -> list[tuple[str, str, Tensor]]:
+        """What the optimizer that stepped last holds for the network: (weight's name, key, tensor of its shape)."""
+        steps = [event.by for event in self.events if event.kind == "step"]
+        held = self.optimizers[steps[-1]].state if steps else {}
+        return [
+            (name, key, value.detach().clone())
+            for model in self.models
+            for name, parameter in model.named_parameters()
+            for key, value in held.get(parameter, {}).items()
+            if isinstance(value, Tensor) and value.shape == self.shapes.get(name)
+        ]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -114,6 +135,7 @@ class Observer:
         handles = [
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._leave),
+            register_optimizer_step_pre_hook(self._steps),
             register_optimizer_step_post_hook(self._stepped),
         ]
         try:

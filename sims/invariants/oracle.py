@@ -73,10 +73,10 @@ def held_error(*, wrong: float = 1.0) -> float:
     """Distance from T6.1's ridge in the Schur complement after a long hold at lambda = 3 (times ``wrong``)."""
     problem, start = example(seed=1)
     penalty = GrowingPenalty(step=0.01, every=1, ceiling=3.0, hold=0)
-    return float(np.abs(press(problem, start, penalty, 2000, 0.1) - problem.weights(3.0 * wrong)).max())
+    return float(np.abs(press(problem, start, penalty, 700, 0.3) - problem.weights(3.0 * wrong)).max())
 
 
-def slow_limit_errors(ceilings: tuple[float, ...] = (10.0, 50.0, 250.0)) -> list[tuple[float, float]]:
+def slow_limit_errors(ceilings: tuple[float, ...] = (5.0, 20.0, 80.0)) -> list[tuple[float, float]]:
     """Distances from the Schur-complement point after slow ramps to growing ceilings, each with T6.1's bound."""
     problem, start = example(seed=2)
     c = ~problem.kept

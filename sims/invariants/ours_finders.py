@@ -19,7 +19,7 @@ BUDGET = Budget(epochs=20, tune=0.2, batch=32, lr=0.1)
 PRESSED_STEPS = 16 * (TRAIN // BUDGET.batch)
 """DLTH presses from the first epoch on, in all epochs that do not fine-tune."""
 
-HANDLES = ("tied", "frozen", "bfloat16")
+HANDLES = ("tied", "frozen", "bfloat16", "optimizer-state")
 PATIENCE = 2
 
 

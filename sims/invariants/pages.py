@@ -67,7 +67,9 @@ def kill_matrix_page() -> str:
         if not twins:
             continue
         lines += [f"## {title}", "", "| twin | mistake | caught by |", "|---|---|---|"]
-        lines += [f"| `{twin.name}` | {twin.mistake} | {', '.join(f'`{id}`' for id in twin.kills)} |" for twin in twins]
+        for twin in twins:
+            where = " (on a second device)" if twin.second_device else ""
+            lines.append(f"| `{twin.name}` | {twin.mistake} | {', '.join(f'`{id}`' for id in twin.kills)}{where} |")
         lines.append("")
     lines += [
         "Saved tickets are broken in `tests/sims/invariants/test_saved_tickets.py`, one file for each invariant.",

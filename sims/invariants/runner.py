@@ -12,7 +12,7 @@ from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
 from unilth.sims.invariants.report import Report, Row
-from unilth.sims.invariants.search import smallest, violated
+from unilth.sims.invariants.search import judge, smallest, violated
 from unilth.sims.invariants.targets import Loaded, load
 
 HOLDS = ("passed", "not-applicable", "unexpected-pass")
@@ -109,7 +109,7 @@ class Session:
 
     def _violated(self, invariant: Invariant, case: Case, tried: int, started: float) -> Row:
         try:
-            invariant.check(self.subject, case)
+            judge(invariant, self.subject, case)
         except Violation as violation:
             got, expected = violation.got, violation.expected
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from unilth.sims.invariants import cases
 from unilth.sims.invariants.catalogue import CATALOGUE, catalogue
 from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.runner import Session, check
@@ -24,8 +25,11 @@ def killed_by(twin: Twin, seed: int = 0) -> tuple[str, ...]:
 
 
 def kill_matrix(twins: Iterable[Twin] = CHEAP_TWINS, seed: int = 0) -> dict[str, Any]:
-    """Twin x invariant: twins, invariants, killed (twin -> ids that caught it), declared (that must, no other)."""
-    rows = {twin.name: twin for twin in twins}
+    """Twin x invariant: twins, invariants, killed (twin -> ids that caught it), declared (that must, no other).
+
+    Twins that need a second device are left out where there is none.
+    """
+    rows = {twin.name: twin for twin in twins if not twin.second_device or cases.second_device() is not None}
     kinds = {twin.target.__unilth_claims__.kind for twin in rows.values()}  # type: ignore[attr-defined]
     return {
         "twins": [{"name": name, "mistake": twin.mistake} for name, twin in rows.items()],

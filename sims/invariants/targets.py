@@ -119,6 +119,10 @@ def _load_file(path: Path, target: str) -> ModuleType:
     if not path.is_file():
         raise UserError(f"target {target!r}: there is no file {str(path)!r}")
     resolved = path.resolve()
+    if (resolved.parent / "__init__.py").is_file():
+        found = _load_part(resolved, target)
+        if found is not None:
+            return found
     # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
     name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -135,6 +139,16 @@ def _load_file(path: Path, target: str) -> ModuleType:
             del sys.modules[name]
             raise UserError(_failed(target, str(path), error)) from None
     return module
+
+
+def _load_part(path: Path, target: str) -> ModuleType | None:
+    """A file of a package, under its full name, so that its relative imports work; None if another has that name."""
+    root, parts = path.parent, [path.stem] if path.stem != "__init__" else []
+    while (root / "__init__.py").is_file():
+        root, parts = root.parent, [root.name, *parts]
+    with _importable(str(root)):
+        module = _load_module(".".join(parts), target)
+    return module if os.path.realpath(getattr(module, "__file__", None) or "") == str(path) else None
 
 
 def _failed(target: str, place: str, error: BaseException) -> str:

@@ -16,12 +16,14 @@ class Twin:
         mistake: what is wrong, and who published it.
         kills: ids of exactly the invariants that it violates (those that are blocked behind them do not count).
         budget: the smallest budget at which it is caught.
+        second_device: it is caught only on a machine with a device beside the CPU.
     """
 
     target: Callable[..., Any]
     mistake: str
     kills: tuple[str, ...]
     budget: str = "quick"
+    second_device: bool = False
 
     @property
     def name(self) -> str:

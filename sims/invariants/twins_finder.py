@@ -68,7 +68,7 @@ class MasksBeforeForward(OneShot):
             super().apply()
 
 
-@ONE_SHOT
+@ticket_finder(keeps="largest", scope="global")
 class MasksOnlyGradients(OneShot):
     def train(self, epochs: int) -> None:
         self.sparse = bool(self.masks)
@@ -182,6 +182,14 @@ class RewindsOnlyWeights(OneShot):
 
 
 @ONE_SHOT
+class KeepsItsMomentum(OneShot):
+    def optimizer(self) -> torch.optim.Optimizer:
+        if not hasattr(self, "sgd"):
+            self.sgd = super().optimizer()
+        return self.sgd
+
+
+@ONE_SHOT
 class ComparesSignedValues(OneShot):
     def choose(self, sparsity: float) -> State:
         return ranked({name: weight.detach() for name, weight in self.prunable().items()}, sparsity, self.mask)
@@ -214,6 +222,15 @@ class OneMaskForAllSeeds(RandomTicket):
     def choose(self, sparsity: float) -> State:
         self.chance.manual_seed(0)
         return super().choose(sparsity)
+
+
+@ticket_finder(keeps="random", scope="layer")
+class CallsMagnitudeRandom(RandomTicket):
+    def choose(self, sparsity: float) -> State:
+        answer: State = {}
+        for name, weight in self.prunable().items():
+            answer |= ranked({name: weight.detach().abs()}, sparsity, {name: self.mask[name]})
+        return answer
 
 
 @ONE_SHOT
@@ -262,6 +279,11 @@ class AnswersInFloat32(OneShot):
         return {
             name: value.float() if value.dtype == torch.bfloat16 else value for name, value in self.remember().items()
         }
+
+
+@ticket_finder(keeps="largest", scope="global", handles=("optimizer-state",))
+class LeavesMomentum(OneShot):
+    """Correct but for the claim: zeros in the weights, momentum beneath them."""
 
 
 PRESSED = ticket_finder(keeps="largest", scope="global", penalty=ramp)
@@ -318,11 +340,13 @@ FINDER_TWINS = (
     Twin(PrunesOneAtZero, "prunes at sparsity 0 (open_lth)", ("finder-sparsity-zero",)),
     Twin(RewindsToLater, "rewinds to a later step", ("finder-rewinds", "finder-rewinds-the-rest")),
     Twin(RewindsOnlyWeights, "leaves biases and batch norm where they are (Lightning)", ("finder-rewinds-the-rest",)),
+    Twin(KeepsItsMomentum, "rewinds and keeps the momentum (Lightning)", ("finder-rewinds-optimizer",)),
     Twin(ComparesSignedValues, "compares signed values", ("finder-keeps-largest",)),
     Twin(KeepsTheSmallest, "inverts the comparison", ("finder-keeps-largest",)),
     Twin(CountsItsCalls, "depends on what ran before", ("finder-deterministic",)),
     Twin(OrdersByGlobalNumpy, "draws the order from global NumPy (DLTH)", ("finder-ignores-global-state",)),
     Twin(OneMaskForAllSeeds, "draws one 'random' mask for all seeds", ("finder-seeds-differ",)),
+    Twin(CallsMagnitudeRandom, "prunes the smallest and calls it random (DLTH)", ("finder-random-is-random",)),
     Twin(TrainsOnValidation, "trains on the validation rows too", ("finder-no-validation-rows",)),
     Twin(KeepsTheLastWeights, "stops early and keeps the last weights", ("finder-stops-early",)),
     Twin(IgnoresItsPatience, "waits longer than it says", ("finder-stops-early",)),
@@ -330,6 +354,7 @@ FINDER_TWINS = (
     Twin(Unties, "unties tied weights", ("finder-tied",)),
     Twin(ThawsTheFrozen, "trains frozen parameters", ("finder-frozen",)),
     Twin(AnswersInFloat32, "answers a bfloat16 network in float32", ("finder-bfloat16",)),
+    Twin(LeavesMomentum, "masks weights and leaves their momentum", ("finder-optimizer-state",)),
     Twin(PressesOnAll, "presses on all weights", ("finder-penalty-outside-mask",)),
     Twin(PressesOnTheKept, "presses on the kept weights", ("finder-penalty-outside-mask",)),
     Twin(PressesHalfAsHard, "presses half as hard as its schedule", ("finder-penalty-schedule",)),

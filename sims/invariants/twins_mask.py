@@ -54,7 +54,10 @@ def ranked(
     keep = torch.ones(len(numbers), dtype=torch.bool)
     keep[order[: count(sparsity, len(numbers))]] = False
     parts = torch.split(keep, [score.numel() for score in scores.values()])
-    return {name: part.reshape(scores[name].shape).clone() for name, part in zip(scores, parts, strict=True)}
+    return {
+        name: part.reshape(score.shape).to(score.device, copy=True)
+        for (name, score), part in zip(scores.items(), parts, strict=True)
+    }
 
 
 def layered(scores: Scores, sparsity: float, within: Scores | None = None, **more: Any) -> Scores:
@@ -265,7 +268,7 @@ def zips_sorted_names(scores: Scores, sparsity: float, *, within: Any = None, ge
 
 @LARGEST
 def goes_through_numpy(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
-    return ranked(scores, sparsity, within, key=lambda score: torch.from_numpy(score.numpy().astype(np.float64)))
+    return ranked(scores, sparsity, within, key=lambda score: torch.from_numpy(score.cpu().numpy().astype(np.float64)))
 
 
 @LARGEST
@@ -280,6 +283,11 @@ def norms_in_half_precision(scores: Scores, sparsity: float, *, within: Any = No
 @LARGEST
 def reads_the_storage(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     return ranked(scores, sparsity, within, reads=lambda score: score.as_strided((score.numel(),), (1,)))
+
+
+@LARGEST
+def answers_on_the_cpu(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    return {name: mask.cpu() for name, mask in ranked(scores, sparsity, within).items()}
 
 
 _calls = [0]
@@ -363,6 +371,7 @@ MASK_TWINS = (
     Twin(goes_through_numpy, "converts bfloat16 to NumPy, which fails", ("mask-dtype",)),
     Twin(norms_in_half_precision, "squares float16 scores in float16 (torch's sparsifiers)", ("mask-dtype",)),
     Twin(reads_the_storage, "reads memory in storage order", ("mask-layout",)),
+    Twin(answers_on_the_cpu, "leaves the mask on the CPU", ("mask-device",), second_device=True),
     Twin(redraws_on_resume, "draws anew at each call (DLTH's resume)", ("mask-deterministic",)),
     Twin(
         draws_from_global_numpy,

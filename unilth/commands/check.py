@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,8 +39,6 @@ class Args:
 def main(argv: list[str]) -> int:
     """Parse, check, print; 0 if all holds, else 1."""
     args = tyro.cli(Args, args=argv, prog="unilth check")
-    # Hypothesis keeps a folder in the working directory, which is the user's, not ours.
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "unilth-hypothesis"))
     from rich.console import Console
 
     from unilth.sims.invariants import check

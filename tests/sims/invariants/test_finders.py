@@ -146,6 +146,32 @@ def test_what_cannot_be_seen_is_not_judged():
         assert row(report, id).status == "not-applicable" and "was seen" in row(report, id).note
 
 
+def test_points_that_an_optimizer_tries_within_a_step_are_not_judged():
+    """LBFGS evaluates the loss where pruned weights are not 0; after the step, once masked again, they are."""
+
+    @ticket_finder(rewinds=True, keeps="largest", scope="global")
+    class LineSearch(OneShot):
+        free_epochs = tune_epochs = 1
+
+        def train(self, epochs):
+            optimizer = torch.optim.LBFGS(self.network.parameters(), 0.1, max_iter=3)
+            inputs, labels = self.data.train
+
+            def closure():
+                optimizer.zero_grad()
+                loss = F.cross_entropy(self.network(inputs), labels)
+                loss.backward()
+                return loss
+
+            for _ in range(3 * epochs):
+                optimizer.step(closure)
+                self.apply()
+
+    report = check(LineSearch, budget="quick")
+    assert report.ok and row(report, "finder-zero-after-every-step").status == "passed", str(report)
+    assert row(report, "finder-rewinds-optimizer").status == "passed"
+
+
 def test_a_finder_that_raises_is_told_so():
     @ticket_finder(keeps="other")
     def broken(network, data, sparsity, *, seed):

@@ -73,6 +73,32 @@ def test_a_file_in_another_folder_finds_its_neighbours(folder, tmp_path_factory,
     assert check(f"{folder / 'mine.py'}:ramp", budget="quick").ok
 
 
+def test_a_file_of_a_package_may_import_its_neighbours(folder, tmp_path_factory, monkeypatch):
+    deep = folder / "outer" / "inner"
+    deep.mkdir(parents=True)
+    for part in (deep.parent, deep):
+        (part / "__init__.py").write_text("")
+    (deep.parent / "base.py").write_text("STEPS = 10\n")
+    source = GOOD.replace("from helper import HALF", "from ..base import STEPS\nfrom . import part").replace(
+        "HALF", "0.5"
+    )
+    (deep / "part.py").write_text("")
+    (deep / "tickets.py").write_text(source)
+    (deep / "lost.py").write_text("from .nowhere import x\n")
+    assert check("outer/inner/tickets.py:ramp", budget="quick").ok
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert check(f"{deep / 'tickets.py'}:Group.inner", budget="quick").ok
+    with pytest.raises(UserError, match="nowhere"):
+        load(f"{deep / 'lost.py'}:f")
+    # A package of another name in the way: the file that was named is the one that is checked.
+    (folder / "other" / "outer").mkdir(parents=True)
+    (folder / "other" / "outer" / "__init__.py").write_text("")
+    (folder / "other" / "outer" / "base.py").write_text(GOOD.replace("from helper import HALF", "HALF = 0.0"))
+    assert not check(f"{folder / 'other' / 'outer' / 'base.py'}:ramp", budget="quick").ok
+    for name in [name for name in sys.modules if name.partition(".")[0] == "outer"]:
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
