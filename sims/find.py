@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from unilth import __version__
 from unilth.errors import UserError
 from unilth.sims import masks, networks, zoo
+from unilth.sims.checkpoints import REFUSED, SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.masks import Mask
 from unilth.sims.penalties import GrowingPenalty
@@ -28,7 +29,7 @@ from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping
 from unilth.sims.streams import seeded_layers, stream
 from unilth.sims.tickets import Ticket
-from unilth.sims.training import Phase, evaluate, steps_per_epoch, train
+from unilth.sims.training import Phase, Training, evaluate, steps_per_epoch
 
 Progress = Callable[[int, int, str], None]  # epochs done, epochs in all, what is going on
 
@@ -50,14 +51,18 @@ class Search:
     The epochs of the budget that are not for fine-tuning are shared out as follows. With a growing penalty, free
     training may use half of them, and whatever it leaves goes to the penalty, in equal parts to the rounds; without
     one, free training has them all, in equal parts to the rounds that have any. What nobody used fine-tunes.
+
+    With a ``checkpoint``, a search that was interrupted goes on: the masks and phases that were finished come from the
+    checkpoint's log instead of being drawn and trained again, and the phase in which it was interrupted goes on from
+    its last saved epoch with the generators as they were. On the CPU it ends with the same bits.
     """
 
     def __init__(
         self, recipe: Recipe, network: nn.Module, data: Dataset, sparsity: float, seed: int, budget: Budget,
-        progress: Progress | None = None,
+        progress: Progress | None = None, checkpoint: Checkpoint | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
-        self.progress = progress
+        self.progress, self.checkpoint = progress, checkpoint
         self.network = copy.deepcopy(network)
         self.initial = self._state()
         self.rewound = self.initial
@@ -68,9 +73,13 @@ class Search:
         self.rows: list[dict[str, Any]] = []
         self.phases: list[dict[str, Any]] = []
         self.masks: list[Mask] = []
+        self.chosen: list[Mask] = []  # as `masks`, and the one that a penalty is pressing for
+        self.saved: dict[str, Any] | None = None  # the checkpoint, until the search is where it was
+        self.began, self.seconds = time.perf_counter(), 0.0
 
     def run(self) -> Ticket:
         """The whole algorithm; the ticket's weights are those of the last epoch."""
+        self.saved = self.checkpoint.read() if self.checkpoint else None
         with seeded_layers(self.seed):
             return self._run()
 
@@ -85,7 +94,7 @@ class Search:
         for number, target in enumerate(recipe.rounds.targets(self.sparsity), start=1):
             if number <= free_phases:
                 self._free(number, free[number - 1])
-            chosen = recipe.mask.draw(masks.prunable(self.network), target, self.mask, self.draws)
+            chosen = self._choose(target)
             if pressing:
                 left = finding - self.used - sum(free[number:])
                 self._press(number, left // (rounds - number + 1), chosen)
@@ -94,8 +103,26 @@ class Search:
             self._prune_and_rewind(free_again=number == rounds or number < free_phases)
         rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
         self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
+        if self.saved:
+            with self._fitting():
+                raise ValueError("it has more phases than the run")
         weights, mask = self._state(), {name: kept.clone() for name, kept in self.mask.items()}
         return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity, masks=tuple(self.masks))
+
+    def _choose(self, target: float) -> Mask:
+        """The next mask, from the checkpoint's log where it was drawn before the interruption."""
+        logged = self._logged("chosen")
+        weights = masks.prunable(self.network)
+        if len(self.chosen) < len(logged):
+            with self._fitting():
+                packed = logged[len(self.chosen)].numpy().tobytes()
+                shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+                found = masks.unpacked(packed, shapes)
+                chosen = {name: kept.to(weights[name].device) for name, kept in found.items()}
+        else:
+            chosen = self.recipe.mask.draw(weights, target, self.mask, self.draws)
+        self.chosen.append(chosen)
+        return chosen
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""
@@ -137,14 +164,31 @@ class Search:
         phase = dataclasses.replace(
             phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay
         )
+        finished = self._logged("phases")
+        if self.saved and len(self.phases) < len(finished):
+            with self._fitting():
+                self.phases.append(finished[len(self.phases)])
+                until = self.used + self.phases[-1]["epochs"]
+                self.rows += self.saved["rows"][self.used : until]
+                self.used = until
+                return self.saved["rewound"] if keep else None
+        training = Training(self.network, self.data, phase, self.order, snapshot=keep)
+        if self.saved:
+            with self._fitting():
+                self._go_on(training, self.saved)
+            self.saved = None
 
         def tick() -> None:
             self.used += 1
+            if self.checkpoint and self.checkpoint.due():
+                self.checkpoint.write(self._tree(training))
             if self.progress:
                 self.progress(self.used, self.budget.epochs, f"{phase.name}, round {phase.round}")
 
-        outcome = train(self.network, self.data, phase, self.order, tick=tick, snapshot=keep)
+        outcome = training.run(tick)
         if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            if self.checkpoint:
+                self.checkpoint.remove()  # it would only diverge again
             raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}): lower lr")
         self.rows += outcome.rows
         self.phases.append(
@@ -159,6 +203,48 @@ class Search:
             }
         )
         return outcome.snapshot
+
+    def _tree(self, training: Training) -> dict[str, Any]:
+        """What a checkpoint holds: the log of what is finished, the phase on its way, and every generator."""
+        device = self.data.train[0].device
+        return {
+            "phases": self.phases,
+            "rows": self.rows,
+            "chosen": [torch.from_numpy(np.frombuffer(masks.packed(mask), np.uint8).copy()) for mask in self.chosen],
+            "rewound": None if self.rewound is self.initial else self.rewound,
+            "training": training.state(),
+            "order": self.order.get_state(),
+            "draws": self.draws.get_state(),
+            "layers": torch.get_rng_state(),
+            "layers on the device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "seconds": self.seconds + time.perf_counter() - self.began,
+        }
+
+    def _go_on(self, training: Training, saved: dict[str, Any]) -> None:
+        """Put everything back to where `_tree` found it."""
+        training.load(saved["training"])
+        self.order.set_state(saved["order"])
+        self.draws.set_state(saved["draws"])
+        torch.set_rng_state(saved["layers"])
+        if saved["layers on the device"] is not None:
+            torch.cuda.set_rng_state(saved["layers on the device"], self.data.train[0].device)
+        self.used += len(training.outcome.rows)
+        self.seconds = float(saved["seconds"])
+
+    def _logged(self, name: str) -> list[Any]:
+        with self._fitting():
+            return list(self.saved[name]) if self.saved else []
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """A checkpoint that passed every check and still does not fit was made by hand: refused in a sentence."""
+        try:
+            yield
+        except REFUSED as error:
+            if self.checkpoint is None:
+                raise
+            why = " ".join(str(error).split())[:120]
+            raise UserError(f"the checkpoint {self.checkpoint.path} does not fit its run ({why}): remove it") from None
 
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
@@ -196,11 +282,20 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def execute(
-    spec: RunSpec, *, data_dir: Path | None = None, progress: Progress | None = None, device: str = "cpu"
+    spec: RunSpec,
+    *,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    every: float = SECONDS,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[Ticket, dict[str, Any]]:
     """Do one run and return the ticket and its record, which is JSON-able.
 
-    Two runs of one spec on one machine have the same record except for what stands under its key ``timing``.
+    Two runs of one spec on one machine have the same record except for what stands under its key ``timing``. A run
+    writes its state to the file ``checkpoint`` every ``every`` seconds, and goes on from there if it was interrupted;
+    whoever has stored the record removes the file. ``say`` gets a sentence where a checkpoint cannot be used.
     """
     recipe = zoo.recipe(spec)
     began = time.perf_counter()
@@ -209,7 +304,12 @@ def execute(
         network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
         data = stored.to(device)
         budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum)
-        search = Search(recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress)
+        data_digest = stored.digest()
+        kept = None
+        if checkpoint is not None:
+            identity = _identity(spec, data_digest, network, device)
+            kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
+        search = Search(recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept)
         ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
         trained = time.perf_counter()
         test_loss, test_accuracy = evaluate(search.network, data.test)
@@ -220,7 +320,7 @@ def execute(
         "spec_digest": spec.digest(),
         "unilth": __version__,
         "recipe": dataclasses.asdict(recipe),
-        "data_digest": stored.digest(),
+        "data_digest": data_digest,
         "ticket_digest": ticket.digest(),
         "mask_digest": masks.digest(ticket.mask),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
@@ -238,9 +338,22 @@ def execute(
         "epochs": search.rows,
         "test": {"loss": test_loss, "accuracy": test_accuracy, "examples": len(data.test[1])},
         "timing": {
-            "seconds": time.perf_counter() - began,
-            "training_seconds": trained - began,
+            "seconds": search.seconds + time.perf_counter() - began,  # with those before an interruption
+            "training_seconds": search.seconds + trained - began,
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         },
     }
     return ticket, record
+
+
+def _identity(spec: RunSpec, data_digest: str, network: torch.nn.Module, device: str) -> dict[str, str]:
+    """What must be the same for a run to go on where another process left it."""
+    initial = Ticket({}, dict(network.state_dict()), {})
+    return {
+        "spec": spec.digest(),
+        "code": f"unilth {__version__}, {code_digest()}",
+        "libraries": f"torch {torch.__version__}, numpy {np.__version__}",
+        "data": data_digest,
+        "initial weights": initial.digest(),
+        "kind of device": torch.device(device).type,
+    }

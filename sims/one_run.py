@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims import networks, tickets, zoo
+from unilth.sims.checkpoints import FILE, SECONDS
 from unilth.sims.data import DATA
 from unilth.sims.find import Progress, execute
 from unilth.sims.records import dump, read_json
@@ -17,10 +19,18 @@ RECORD = "record.json"
 
 
 def find_into(
-    spec: RunSpec, folder: Path, data_dir: Path | None = None, progress: Progress | None = None
+    spec: RunSpec,
+    folder: Path,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    every: float = SECONDS,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Do the run of ``spec`` unless ``folder`` already holds it; the record, and whether it was done now.
 
+    A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
+    removed in the end; ``say`` gets a sentence where it cannot be used.
     UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or cannot
     be written.
     """
@@ -44,9 +54,11 @@ def find_into(
         raise UserError(f"--out {folder} cannot be written: {error.strerror}") from None
     if not writable:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
-    ticket, record = execute(spec, data_dir=data_dir, progress=progress)
+    checkpoint = folder / FILE
+    ticket, record = execute(spec, data_dir=data_dir, progress=progress, checkpoint=checkpoint, every=every, say=say)
     ticket.save(folder)
     tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
+    checkpoint.unlink(missing_ok=True)
     return record, True
 
 

@@ -53,6 +53,10 @@ class Store:
         """Where the run of ``spec`` is or will be."""
         return self.root / run_name(spec)
 
+    def checkpoint(self, spec: RunSpec) -> Path:
+        """Where the run of ``spec`` keeps its checkpoint until it is finished."""
+        return self.root / "checkpoints" / f"{run_name(spec)}.safetensors"
+
     def finished(self, spec: RunSpec) -> Record | None:
         """The record of ``spec`` if its run is finished, None if there is none; ``DamagedRecord`` if it is no use."""
         folder = self.folder(spec)

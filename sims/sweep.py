@@ -83,8 +83,9 @@ def sweep(
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: one a core).
 
-    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=...)`` returns a ticket with
-    ``save(folder)`` (or None) and a record that is the same every time but for its key ``timing``; ``check`` names what
+    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., checkpoint=...)``
+    returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
+    ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; ``check`` names what
     refuses impossible specs before the first run. Raises ``UserError`` for those, for a directory that cannot be used
     and for one that another sweep uses.
     """

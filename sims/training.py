@@ -122,6 +122,99 @@ class Masking:
             torch._foreach_mul_(*map(list, zip(*rows, strict=True)))
 
 
+class Training:
+    """One phase on its way: the network, its optimizer, what holds it inside the mask, and the rows so far.
+
+    Between two epochs it can be saved (`state`) and, by another process, gone on with (`load`) to the same end.
+    ``order`` draws the batches; ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new,
+    so its state starts at 0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
+    """
+
+    def __init__(
+        self, network: nn.Module, data: Dataset, phase: Phase, order: torch.Generator, *, snapshot: int = 0
+    ) -> None:
+        self.network, self.data, self.phase, self.order, self.snapshot = network, data, phase, order, snapshot
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimizer = SGD(self.parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
+        self.masking = Masking(self.optimizer, network, phase)
+        self.watch = Watch(phase.stop) if phase.stop else None
+        self.stopped = False
+        self.outcome = Outcome()
+
+    def run(self, tick: Callable[[], None] | None = None) -> Outcome:
+        """Train to the end, in place; ``tick`` is called after every epoch. Returns a row per epoch."""
+        self.network.train()
+        while len(self.outcome.rows) < self.phase.epochs and not self.stopped:
+            self._epoch(len(self.outcome.rows))
+            if tick:
+                tick()
+        if self.watch and self.outcome.rows:
+            self.watch.restore(self.network)
+            self.outcome.best_epoch = self.watch.best_epoch
+        return self.outcome
+
+    def _epoch(self, epoch: int) -> None:
+        phase, (inputs, labels) = self.phase, self.data.train
+        steps = steps_per_epoch(len(labels), phase.batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = phase.rate(epoch)
+        total = torch.zeros((), device=inputs.device)
+        batches = torch.randperm(len(labels), generator=self.order)[: steps * phase.batch].to(inputs.device)
+        for chosen in batches.split(phase.batch):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(self.network(inputs[chosen]), labels[chosen])
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach()
+            if self.snapshot and self.masking.step == self.snapshot:
+                self.outcome.snapshot = {name: value.clone() for name, value in self.network.state_dict().items()}
+        validation_loss, accuracy = evaluate(self.network, self.data.validation)
+        self.outcome.rows.append(
+            {
+                "phase": phase.name,
+                "round": phase.round,
+                "lr": phase.rate(epoch),
+                "penalty": self.masking.value,
+                "train_loss": float(total) / steps,
+                "validation_loss": validation_loss,
+                "validation_accuracy": accuracy,
+            }
+        )
+        self.stopped = bool(self.watch and self.watch.update(validation_loss, self.network))
+
+    def state(self) -> dict[str, Any]:
+        """What decides how the phase goes on, the generators apart: a tree of plain values and tensors."""
+        memory = [self.optimizer.state.get(parameter, {}) for parameter in self.parameters]
+        return {
+            "phase": [self.phase.name, self.phase.round],
+            "network": self.network.state_dict(),
+            "optimizer": memory,
+            "step": self.masking.step,
+            "rows": self.outcome.rows,
+            "snapshot": self.outcome.snapshot,
+            "stopped": self.stopped,
+            "watch": self._watched(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned; KeyError, TypeError, ValueError or RuntimeError where it does not fit."""
+        if state["phase"] != [self.phase.name, self.phase.round] or state["watch"].keys() != self._watched().keys():
+            raise ValueError(f"the state is of another phase than {self.phase.name}, round {self.phase.round}")
+        self.network.load_state_dict(state["network"])
+        for parameter, memory in zip(self.parameters, state["optimizer"], strict=True):
+            for name, value in memory.items():
+                like = torch.is_tensor(value) and value.shape == parameter.shape
+                self.optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value) if like else value
+        self.masking.step, self.stopped = int(state["step"]), bool(state["stopped"])
+        self.outcome.rows, self.outcome.snapshot = list(state["rows"]), state["snapshot"]
+        if self.watch:
+            vars(self.watch).update(state["watch"])
+
+    def _watched(self) -> dict[str, Any]:
+        """What the stopping rule has seen so far."""
+        return {name: value for name, value in vars(self.watch).items() if name != "rule"} if self.watch else {}
+
+
 def train(
     network: nn.Module,
     data: Dataset,
@@ -131,51 +224,5 @@ def train(
     tick: Callable[[], None] | None = None,
     snapshot: int = 0,
 ) -> Outcome:
-    """Train ``network`` in place for one phase and return a row per epoch.
-
-    ``order`` draws the batches; ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new,
-    so its state starts at 0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
-    """
-    outcome = Outcome()
-    if phase.epochs == 0:
-        return outcome
-    inputs, labels = data.train
-    steps = steps_per_epoch(len(labels), phase.batch)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = SGD(parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
-    masking = Masking(optimizer, network, phase)
-    watch = Watch(phase.stop) if phase.stop else None
-    network.train()
-    for epoch in range(phase.epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = phase.rate(epoch)
-        total = torch.zeros((), device=inputs.device)
-        batches = torch.randperm(len(labels), generator=order)[: steps * phase.batch].to(inputs.device)
-        for chosen in batches.split(phase.batch):
-            optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(network(inputs[chosen]), labels[chosen])
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-            if snapshot and masking.step == snapshot:
-                outcome.snapshot = {name: value.clone() for name, value in network.state_dict().items()}
-        validation_loss, accuracy = evaluate(network, data.validation)
-        outcome.rows.append(
-            {
-                "phase": phase.name,
-                "round": phase.round,
-                "lr": phase.rate(epoch),
-                "penalty": masking.value,
-                "train_loss": float(total) / steps,
-                "validation_loss": validation_loss,
-                "validation_accuracy": accuracy,
-            }
-        )
-        if tick:
-            tick()
-        if watch and watch.update(validation_loss, network):
-            break
-    if watch:
-        watch.restore(network)
-        outcome.best_epoch = watch.best_epoch
-    return outcome
+    """Train ``network`` in place for one phase, as `Training` says, and return a row per epoch."""
+    return Training(network, data, phase, order, snapshot=snapshot).run(tick)

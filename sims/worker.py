@@ -33,6 +33,8 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path"}``, answered
     by ``ready`` or ``unusable``; then ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and
     ``{"spec": ...}`` by ``done`` or ``failed``.
+
+    A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
     """
     stream = iter(requests)
     setup = next(stream)
@@ -71,8 +73,9 @@ def _done(run: Callable[..., Any], spec: RunSpec, store: Store, data_dir: Path |
     began = perf_counter()
     try:
         if not _already(store, spec):
-            ticket, record = run(spec, data_dir=data_dir)
+            ticket, record = run(spec, data_dir=data_dir, checkpoint=store.checkpoint(spec))
             store.write(spec, record, ticket.save if ticket is not None else None)
+        store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
         trace = "".join(traceback.format_exception(error))[-20_000:]
         return {"event": "failed", "reason": _one_line(error), "traceback": trace}

@@ -272,7 +272,7 @@ def test_a_run_that_raises_is_reported_and_tried_by_the_next_sweep_only(tmp_path
     assert (again.skipped, again.done, len(again.failed)) == (2, 0, 1)
     (tmp_path / "fixed").mkdir()
     (tmp_path / "fixed" / "fixed_runs.py").write_text(
-        "def execute(spec, *, data_dir):\n    return None, {'test': {'accuracy': 1.0}}\n"
+        "def execute(spec, *, data_dir, checkpoint):\n    return None, {'test': {'accuracy': 1.0}}\n"
     )
     sys.path.insert(0, str(tmp_path / "fixed"))
     try:

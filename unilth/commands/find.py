@@ -18,7 +18,10 @@ from unilth.sims.spec import RunSpec
 
 @dataclass(frozen=True)
 class Args:
-    """Train one ticket and save it. The options from --patience on replace a choice of the recipe."""
+    """Train one ticket and save it. A run that was interrupted goes on where it was.
+
+    The options from --patience on replace a choice of the recipe.
+    """
 
     recipe: tyro.conf.Positional[str]
     """dense, omp, lth, l2, dlth, unilth or unidlth"""
@@ -82,7 +85,11 @@ def main(argv: list[str]) -> int:
     ) as bar:
         task = bar.add_task(spec.recipe, total=spec.epochs)
         record, fresh = find_into(
-            spec, out, data_dir, lambda done, total, what: bar.update(task, completed=done, description=what)
+            spec,
+            out,
+            data_dir,
+            lambda done, total, what: bar.update(task, completed=done, description=what),
+            say=lambda sentence: shown.print(sentence, soft_wrap=True, highlight=False, markup=False),
         )
     console = Console()
     console.print(_table(record))
