@@ -1,0 +1,83 @@
+"""Masks: what mutation testing found untested. Each assertion kills mutants that the other tests let live."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from unilth.errors import UserError
+from unilth.sims import masks
+
+RULES = (masks.global_magnitude, masks.layer_magnitude, masks.global_random, masks.layer_random)
+
+
+def is_exact(values, mask, sparsity) -> bool:
+    """The right number is pruned, and nothing pruned is larger than what is kept."""
+    gone, kept = values[~mask], values[mask]
+    return len(gone) == masks.pruned_count(len(values), sparsity) and bool(gone.max() <= kept.min())
+
+
+def test_a_few_thousand_distinct_scores_are_partitioned_at_the_right_place():
+    """Tiny arrays are sorted by NumPy's partition, whichever place it is asked for."""
+    values = torch.randn(5000, generator=torch.Generator().manual_seed(1))
+    for hundredths in range(1, 100, 7):
+        assert is_exact(values, masks.global_magnitude({"a": values}, hundredths / 100)["a"], hundredths / 100)
+
+
+@pytest.mark.parametrize("sparsity", [1e-4, 0.003, 0.3, 0.5, 0.9, 0.999, 0.9999])
+def test_of_a_million_scores_only_a_sample_and_its_bracket_are_partitioned(sparsity, monkeypatch):
+    values = torch.randn(1 << 20, generator=torch.Generator().manual_seed(2))
+    sizes, concatenate = [], np.concatenate
+
+    def measured(arrays):
+        joined = concatenate(arrays)
+        sizes.append(joined.size)
+        return joined
+
+    monkeypatch.setattr(masks.np, "concatenate", measured)
+    mask = masks.global_magnitude({"a": values[: 1 << 19], "b": values[1 << 19 :]}, sparsity)
+    assert is_exact(values, torch.cat([mask["a"], mask["b"]]), sparsity)
+    assert len(sizes) == 2 and sizes[0] == masks.SMALL, "a sample"
+    assert sizes[1] <= 2.5 * 4 * masks.SMALL**0.5 * (1 << 20) / masks.SMALL, "eight standard deviations of it"
+
+
+def test_what_is_small_is_partitioned_whole(monkeypatch):
+    sizes, concatenate = [], np.concatenate
+    monkeypatch.setattr(masks.np, "concatenate", lambda arrays: sizes.append(len(arrays)) or concatenate(arrays))
+    masks.global_magnitude({"a": torch.rand(masks.SMALL, generator=torch.Generator().manual_seed(3))}, 0.5)
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("rule", [masks.keep_largest, masks.keep_random, *RULES])
+def test_options_are_given_by_name(rule):
+    kinds = {name: parameter.kind.name for name, parameter in inspect.signature(rule).parameters.items()}
+    assert {kinds.pop("scores"), kinds.pop("sparsity")} == {"POSITIONAL_OR_KEYWORD"}
+    assert set(kinds.values()) == {"KEYWORD_ONLY"} and {"within", "generator"} <= kinds.keys()
+
+
+@pytest.mark.parametrize("shape", [(2,), (4,), (3, 1), ()])
+def test_an_earlier_mask_of_another_shape_is_refused(shape):
+    with pytest.raises(UserError, match="within"):
+        masks.global_magnitude({"a": torch.ones(3)}, 0.5, within={"a": torch.ones(shape, dtype=torch.bool)})
+
+
+@pytest.mark.parametrize("sparsity", [True, None, [0.5], 1j])
+def test_what_is_no_number_is_called_so(sparsity):
+    with pytest.raises(UserError, match="must be a number"):
+        masks.exact_sparsity(sparsity)
+
+
+def test_damage_is_described_with_the_right_numbers():
+    data = masks.packed({"a": torch.ones(38, dtype=torch.bool)})
+    with pytest.raises(UserError, match="a mask of 38 weights takes 5 bytes, not 4: "):
+        masks.unpacked(data[:4], {"a": (38,)})
+    with pytest.raises(UserError, match="the last 2 bits of a mask of 38 weights"):
+        masks.unpacked(data[:4] + b"\xff", {"a": (38,)})
+
+
+def test_a_mask_of_thousands_of_bytes_comes_back():
+    mask = {"a": torch.rand(30_001, generator=torch.Generator().manual_seed(4)) > 0.5}
+    assert torch.equal(masks.unpacked(masks.packed(mask), {"a": (30_001,)})["a"], mask["a"])
