@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unilth.errors import UserError
+from unilth.sims.data.augment import Augment
 
 Split = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs (n, channels, height, width) in float32 and labels (n,) in int64, in three disjoint splits.
+    """Inputs (n, channels, height, width) in float32 or uint8 and labels (n,) in int64, in three disjoint splits.
 
-    Validation data steers stopping and nothing else; test data is read once, at the end.
+    Images in uint8 need ``mean`` and ``deviation``, one number per channel on the scale 0 ... 1, of the training split;
+    `prepare` makes network inputs of them. ``augment`` is what training does to images as they are stored, before
+    `prepare`. ``source`` says in plain values where the data came from, for the record. Validation data steers stopping
+    and nothing else; test data is read once, at the end. UserError for splits that do not fit together.
     """
 
     name: str
@@ -25,6 +35,10 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    augment: Augment | None = None
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
@@ -33,6 +47,29 @@ class Dataset:
                 raise UserError(f"{self.name}: the {split} split has {len(inputs)} inputs and {len(labels)} labels")
             if int(labels.min()) < 0 or int(labels.max()) >= self.classes:
                 raise UserError(f"{self.name}: the labels of the {split} split must be in 0 ... {self.classes - 1}")
+            if inputs.dtype != self.train[0].dtype or inputs.shape[1:] != self.train[0].shape[1:]:
+                raise UserError(f"{self.name}: the {split} split has inputs of another shape or type than training")
+        self._check_scale()
+
+    def _check_scale(self) -> None:
+        stored = self.train[0]
+        if stored.is_floating_point():
+            if self.mean or self.deviation:
+                raise UserError(
+                    f"{self.name}: inputs in {stored.dtype} are taken as they are: leave mean and deviation out"
+                )
+            return
+        if stored.dtype != torch.uint8 or stored.ndim != 4:
+            raise UserError(
+                f"{self.name}: inputs must be floating-point numbers or images in uint8, not {stored.dtype} of the "
+                f"shape {tuple(stored.shape)}"
+            )
+        for name in ("mean", "deviation"):
+            values = getattr(self, name)
+            if len(values) != stored.shape[1] or not all(map(math.isfinite, values)):
+                raise UserError(f"{self.name}: {name} needs {stored.shape[1]} finite numbers, one per channel")
+        if min(self.deviation) <= 0:
+            raise UserError(f"{self.name}: deviation must be positive, not {min(self.deviation)}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,13 +78,50 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data on another device."""
-        splits = [(inputs.to(device), labels.to(device)) for inputs, labels in (self.train, self.validation, self.test)]
-        return Dataset(self.name, self.classes, *splits)
+        moved = {
+            split: tuple(tensor.to(device) for tensor in getattr(self, split))
+            for split in ("train", "validation", "test")
+        }
+        return dataclasses.replace(self, **moved)  # type: ignore[arg-type]
+
+    def prepare(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Network inputs in ``dtype``: (x / 255 - mean) / deviation of images in uint8, everything else as it is.
+
+        Layout and device stay; on the device of the data nothing waits for the host. Computed in float32.
+        """
+        if inputs.dtype != torch.uint8:
+            return inputs if inputs.dtype == dtype else inputs.to(dtype)
+        factor, shift = self._scale if inputs.device == self.train[0].device else self._scale_on(inputs.device)
+        return torch.addcmul(shift, inputs.to(torch.float32), factor).to(dtype)
+
+    @cached_property
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        return self._scale_on(self.train[0].device)
+
+    def _scale_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean, deviation = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (self.mean, self.deviation))
+        factor, shift = 1 / (255 * deviation), -mean / deviation
+        return factor.to(device, torch.float32), shift.to(device, torch.float32)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of every split's shapes, inputs and labels, in order."""
+        """SHA-256 (hex) of every split's shapes, inputs and labels, in order, and of mean and deviation if any."""
         state = hashlib.sha256()
         for tensor in (*self.train, *self.validation, *self.test):
             state.update(f"{tuple(tensor.shape)} {tensor.dtype};".encode())
-            state.update(tensor.cpu().contiguous().numpy().tobytes())
+            state.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        if self.mean:
+            state.update(f"{self.mean} {self.deviation}".encode())
         return state.hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for a record: where the data came from, the sizes of the splits, scale and augmentation."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "shape": list(self.shape),
+            **{split: len(getattr(self, split)[1]) for split in ("train", "validation", "test")},
+            "mean": list(self.mean),
+            "deviation": list(self.deviation),
+            "augment": self.augment.to_dict() if self.augment else None,
+            "source": dict(self.source),
+        }

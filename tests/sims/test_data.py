@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from unilth.errors import UserError
 from unilth.sims.data import Dataset, load
+from unilth.sims.data.augment import Augment
 from unilth.sims.data.digits import digits
 
 
@@ -60,3 +63,71 @@ def test_unknown_names_and_impossible_splits_are_refused():
         Dataset("x", 2, good, good, empty)
     with pytest.raises(UserError, match="labels"):
         Dataset("x", 1, good, good, good)
+
+
+def images(count: int = 4, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(count)
+    drawn = torch.randint(0, 256, (count, channels, 4, 4), dtype=torch.uint8, generator=generator)
+    return drawn, torch.arange(count) % 2
+
+
+def stored(**changes) -> Dataset:
+    values = {"mean": (0.4, 0.5, 0.6), "deviation": (0.2, 0.25, 0.3)} | changes
+    return Dataset("images", 2, values.pop("train", images(9)), images(5), images(4), **values)
+
+
+def test_digits_stay_as_they_were_bit_for_bit():
+    data = digits()
+    assert data.digest() == "5f6702649bf1a4fc99b1d57c29a212bb081fe7be70cc8f75bc3f2fb1f7186621"
+    assert data.prepare(data.train[0]) is data.train[0] and data.augment is None
+    assert data.prepare(data.train[0], torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_images_are_prepared_by_mean_and_deviation():
+    data = stored()
+    inputs = data.train[0]
+    mean, deviation = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (data.mean, data.deviation))
+    expected = (inputs.double() / 255 - mean) / deviation
+    assert torch.allclose(data.prepare(inputs).double(), expected, rtol=0, atol=1e-6)
+    assert data.prepare(inputs).dtype == torch.float32
+    half = data.prepare(inputs, torch.bfloat16)
+    assert torch.equal(half, data.prepare(inputs).to(torch.bfloat16))
+    last = data.prepare(inputs.to(memory_format=torch.channels_last))
+    assert last.is_contiguous(memory_format=torch.channels_last) and torch.equal(last, data.prepare(inputs))
+
+
+def test_moving_the_data_keeps_everything_else():
+    data = stored(augment=Augment(crop=1), source={"file": "x"})
+    moved = data.to("cpu")
+    assert moved.facts() == data.facts() and moved.digest() == data.digest() and moved.augment == Augment(crop=1)
+    assert json.loads(json.dumps(data.facts())) == data.facts()
+    assert torch.equal(moved.train[0], data.train[0])
+
+
+def test_the_digest_sees_the_scale():
+    assert len({stored().digest(), stored(mean=(0.4, 0.5, 0.7)).digest(), stored(deviation=(0.2,) * 3).digest()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"mean": ()}, "mean needs 3"),
+        ({"mean": (0.1, 0.2, float("nan"))}, "mean needs 3"),
+        ({"deviation": (0.1, 0.2)}, "deviation needs 3"),
+        ({"deviation": (0.1, 0.0, 0.1)}, "must be positive"),
+        ({"train": images(9, channels=1)}, "another shape"),
+        ({"train": (images(9)[0].float(), images(9)[1])}, "another shape or type"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(changes, why):
+    with pytest.raises(UserError, match=why):
+        stored(**changes)
+
+
+def test_inputs_that_cannot_be_prepared_are_refused():
+    whole = (torch.zeros(2, 3, 4, 4, dtype=torch.int32), torch.tensor([0, 1]))
+    with pytest.raises(UserError, match="int32"):
+        Dataset("x", 2, whole, whole, whole)
+    real = (torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
+    with pytest.raises(UserError, match="leave mean"):
+        Dataset("x", 2, real, real, real, mean=(0.0,) * 3)
