@@ -11,11 +11,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from unilth.theory import pages
 from unilth.theory.evidence import Evidence, Theorem
 from unilth.theory.ledger import Entry, Ledger
+from unilth.theory.record import MARKS, record
 
 COLOURS = {"proved": "green", "supported": "yellow", "undecided": "magenta", "failed": "bold red"}
-MARKS = {True: "holds", False: "refuted", None: "undecided"}
 
 
 def brackets(constants: Mapping[str, tuple[str, str]]) -> str:
@@ -119,48 +120,28 @@ def in_full(theorem: Theorem, entry: Entry) -> RenderableType:
 
 
 def markdown(ledger: Ledger, theorems: Sequence[Theorem]) -> str:
-    """The ledger as a Markdown page: a table, the claims, then every theorem in full."""
-    by_id = {theorem.id: theorem for theorem in theorems}
-    lines = [
-        "# Theorems",
-        "",
-        summary(ledger),
-        "",
-        "| | title | status | level | near miss |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {e.catalogue} | {_cell(e.title)} | {e.status} | {e.level.value} | {e.near_miss} |" for e in ledger.entries
-    ]
+    """The ledger as one Markdown page: a table, the claims, then every theorem in full."""
+
+    def link(theorem: Theorem) -> str:
+        return f"#{theorem.id}"
+
+    rows = [(e.catalogue, pages.prose(e.title), e.status, e.level.value, e.near_miss) for e in ledger.entries]
+    lines = ["# Theorems", "", summary(ledger), ""]
+    lines += pages.table(("", "title", "status", "level", "near miss"), rows)
     if ledger.claims:
-        lines += ["", "# Claims", "", "| claim | precise form | verdict | theorems | recomputed |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += ["", "# Claims", ""]
+        claims = [
+            (pages.prose(r.claim.claim), pages.prose(r.claim.form), r.claim.verdict, " ".join(r.claim.theorems),
+             "yes" if r.ok else "no")
+            for r in ledger.claims
+        ]  # fmt: skip
+        lines += [*pages.table(("claim", "precise form", "verdict", "theorems", "recomputed"), claims), ""]
         for row in ledger.claims:
-            c = row.claim
-            cells = (c.claim, c.form, c.verdict, " ".join(c.theorems), "yes" if row.ok else "no")
-            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-        for row in ledger.claims:
-            lines += [
-                "",
-                f"Witness of `{row.claim.id}` ({row.claim.verdict}):",
-                "",
-                "```python",
-                row.claim.witness,
-                "```",
-            ]
+            lines += pages.claim_in_full(row.claim, link)
+    by_id = {theorem.id: theorem for theorem in theorems}
     for entry in ledger.entries:
-        lines += ["", f"## {entry.catalogue}: {entry.title}", ""]
-        for heading, text in _lines(by_id[entry.id], entry):
-            if heading == "Statement":
-                lines += ["$$", text, "$$", ""]
-            elif heading != "Time":
-                body = "\n".join(f"- {line}" for line in text.splitlines()) if "\n" in text else text
-                lines += [f"**{heading}.** " + ("\n\n" + body if "\n" in text else body), ""]
+        lines += ["", *pages.theorem_in_full(by_id[entry.id], record(entry), link)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def html(ledger: Ledger, theorems: Sequence[Theorem]) -> str:

@@ -7,7 +7,9 @@ shows that the hypothesis is needed. Nothing here knows which mutation it is loo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import TypeVar
 
 from unilth.theory.evidence import Evidence, Level, Statement, Witness
@@ -35,12 +37,17 @@ def judged(
     for instance in scope:
         holds, detail = claim(instance, statement)
         if holds is False:
-            return Evidence(what, level, False, f"the instance {instance}", detail)
+            return Evidence(what, level, False, f"the instance {named(instance)}", detail)
         if holds is None:
-            undecided = f"{instance}: {detail}"
+            undecided = f"{named(instance)}: {detail}"
     if undecided or not scope:
         return Evidence(what, level, None, f"{len(scope)} instances", undecided or "no instance meets the hypotheses")
     return Evidence(what, level, True, f"{len(scope)} instances that meet the hypotheses in force, each evaluated")
+
+
+def named(instance: object) -> str:
+    """The instance in words, fractions as one writes them."""
+    return re.sub(r"Fraction\((-?\d+), (\d+)\)", lambda m: str(Fraction(int(m[1]), int(m[2]))), str(instance))
 
 
 def shown(what: str, holds: bool, scope: str, detail: str = "") -> Evidence:
@@ -50,4 +57,4 @@ def shown(what: str, holds: bool, scope: str, detail: str = "") -> Evidence:
 
 def witnessed(instance: T, hypotheses: Hypotheses[T]) -> Witness:
     """The instance with every hypothesis evaluated on it."""
-    return Witness(str(instance), {name: bool(test(instance)) for name, test in hypotheses.items()})
+    return Witness(named(instance), {name: bool(test(instance)) for name, test in hypotheses.items()})

@@ -154,7 +154,7 @@ def test_renderings_name_everything_and_escape_html() -> None:
     theorem = replace(GOOD, title="One <b>is</b> | one")
     ledger = prove([theorem], claims=())
     assert "&lt;b&gt;" in html(ledger, [theorem]) and "<b>is" not in html(ledger, [theorem])
-    assert "One <b>is</b> \\| one" in markdown(ledger, [theorem]) and "1 proved" in summary(ledger)
+    assert r"One \<b\>is\</b\> \| one" in markdown(ledger, [theorem]) and "1 proved" in summary(ledger)
     assert overview(ledger) is not None
 
 

@@ -129,6 +129,10 @@ def test_emptied_certificates_do_not_hide_a_search(folder: Path, capsys: pytest.
         (["--recheck", "/no/such/folder", "--json", "a.json"], "--recheck runs none"),
         (["--list", "--level", "certified"], "--list runs none"),
         (["T6.2", "--certificates", f"{__file__}/below"], "Not a directory"),
+        (["--docs", f"{__file__}/below"], "Not a directory"),
+        (["--docs", __file__], "not a folder that can be written"),
+        (["T6.2", "--certificates", __file__], "not a folder that can be written"),
+        (["--list", "--docs", "pages"], "--list runs none"),
     ],
 )
 def test_bad_input_is_one_sentence(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,3 +149,26 @@ def test_a_false_theorem_exits_with_1(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert cli.main(["prove", "T3.1"]) == 1
     text = capsys.readouterr().out
     assert "failed" in text and "refuted: K = K1^2" in text
+
+
+def test_docs_are_of_all_theorems_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["T6.2"], ["--section", "6"]):
+        assert cli.main(["prove", *argv, "--docs", str(tmp_path / "pages")]) == 2
+        assert "leave out the ids and --section" in capsys.readouterr().err
+    assert not (tmp_path / "pages").exists()
+
+
+def test_docs_of_a_short_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command around `pages.write`, without proving everything: what holds is written, what does not is not."""
+    written: list[list[str]] = []
+    monkeypatch.setattr(command, "THEOREMS", THEOREMS[:1])
+    monkeypatch.setattr(command.pages, "write", lambda folder, kept: written.append(list(kept)) or ["risk"])
+    argv = ["prove", "--workers", "1", "--docs", str(tmp_path / "pages")]
+    assert cli.main(argv) == 0 and written == [[THEOREMS[0].id]]
+    assert "unilth figures risk" in " ".join(capsys.readouterr().out.split())
+    false = replace(THEOREMS[0], check=lambda statement: THEOREMS[0].check(THEOREMS[0].near_miss(THEOREMS[0].claim)))
+    monkeypatch.setattr(command, "THEOREMS", (false,))
+    assert cli.main(argv) == 1 and len(written) == 1
+    assert "no pages written" in " ".join(capsys.readouterr().out.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from unilth.errors import UserError
-from unilth.theory import certificates, rendering
+from unilth.theory import certificates, pages, rendering
 from unilth.theory.evidence import Level, Theorem
 from unilth.theory.ledger import Ledger, prove, write_json, write_text
+from unilth.theory.record import records
 from unilth.theory.theorems import THEOREMS
 
 
@@ -42,6 +44,8 @@ class Args:
     """write the ledger as a Markdown page"""
     html: Path | None = None
     """write the ledger as an HTML page"""
+    docs: Path | None = None
+    """write the chapters of docs/theory into this folder (all theorems must be run)"""
     certificates: Path | None = None
     """write what the searches found into this folder, for --recheck"""
     recheck: Path | None = None
@@ -60,15 +64,19 @@ def main(argv: Sequence[str]) -> int:
     if args.level is not None and args.level not in [level.value for level in Level]:
         raise UserError(f"--level is {args.level!r}; give one of {', '.join(level.value for level in Level)}")
     instead = "--list" if args.list else "--recheck" if args.recheck is not None else ""
-    for name in ("json", "markdown", "html", "certificates", "level", "mutations"):
+    for name in ("json", "markdown", "html", "docs", "certificates", "level", "mutations"):
         if instead and getattr(args, name):
             raise UserError(f"--{name} needs the theorems to be run, and {instead} runs none; leave one of them out")
     for name in ("json", "markdown", "html"):
         path = getattr(args, name)
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise UserError(f"--{name} {path} cannot be written; name a file in an existing directory")
-    if args.certificates is not None and args.certificates.exists() and not args.certificates.is_dir():
-        raise UserError(f"--certificates {args.certificates} is not a folder; name a new or existing folder")
+    for name in ("docs", "certificates"):
+        folder = getattr(args, name)
+        if folder is not None and folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UserError(f"--{name} {folder} is not a folder that can be written; name a new or existing folder")
+    if args.docs is not None and (args.ids or args.section is not None):
+        raise UserError(f"--docs {args.docs} writes pages of all theorems; leave out the ids and --section")
     chosen = select(args.ids, args.section)
     console = Console()
     if args.list:
@@ -76,8 +84,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if args.recheck is not None:
         return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
-    if args.certificates is not None:
-        args.certificates.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work
+    for folder in (args.docs, args.certificates):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work
     ledger = watched(chosen, args.workers, args.mutations)
     if args.level is not None:
         shown = tuple(entry for entry in ledger.entries if entry.level.value == args.level)
@@ -93,6 +102,11 @@ def main(argv: Sequence[str]) -> int:
         write_text(args.markdown, rendering.markdown(ledger, chosen))
     if args.html is not None:
         write_text(args.html, rendering.html(ledger, chosen))
+    if args.docs is not None and ledger.ok:
+        for name in pages.write(args.docs, records(ledger)):
+            console.print(f"no {args.docs}/figures/{name}.png to show; `unilth figures {name}` draws it")
+    elif args.docs is not None:
+        console.print(f"{args.docs}: no pages written, because not everything holds")
     if args.certificates is not None:
         certificates.write(args.certificates, {entry.id: entry.certificate for entry in ledger.entries})
     return 0 if ledger.ok else 1

@@ -29,7 +29,7 @@ from flint import arb
 from unilth.theory.balls import ball, precision
 from unilth.theory.certify import certified, claimed, supremum
 from unilth.theory.evidence import Drop, Evidence, Level, Statement, Theorem
-from unilth.theory.verdicts import Verdict, judged, shown, witnessed
+from unilth.theory.verdicts import Verdict, judged, named, shown, witnessed
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def on_scalar(x: Scalar, statement: Statement) -> Verdict:
         ridge = ball(shift + kernel / (kernel + x.penalty) * (x.target - shift))
     gap, bound = abs(flow - ridge), ball(statement.exact("A1")) * ball(abs(x.target - initial))
     holds = True if gap <= bound else False if gap > bound else None
-    return holds, f"{x}: differ by {gap.str(8)}, bound {bound.str(8)}"
+    return holds, f"{named(x)}: differ by {gap.str(8)}, bound {bound.str(8)}"
 
 
 @cache
