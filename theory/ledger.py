@@ -9,12 +9,9 @@ cannot fail proves nothing; "undecided" is not a refutation), a witness that mis
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from unilth.theory import certificates
 from unilth.theory.claims import CLAIMS, Claim
 from unilth.theory.evidence import Drop, Evidence, Level, Move, Theorem
 from unilth.theory.theorems import THEOREMS
+from unilth.theory.workers import spread
 
 STATUSES = ("proved", "supported", "undecided", "failed")
 
@@ -249,15 +247,13 @@ def prove(
     here = [theorem for theorem in todo if id(theorem) not in places or workers == 1 or len(todo) < 4]
     elsewhere = [theorem for theorem in todo if theorem not in here]
     if elsewhere:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(elsewhere)), mp_context=context) as pool:
-            futures = {pool.submit(_settle_listed, places[id(t)], certificate(t), mutations): t for t in elsewhere}
-            for future in as_completed(futures):
-                try:
-                    keep(future.result())
-                except BrokenProcessPool:
-                    reason = "a worker process died (killed, or out of memory); try --workers 1"
-                    keep(_unsettled(futures[future], reason, 0.0, certificates.Tape()))
+        died = "a worker process died (killed, or out of memory); try --workers 1"
+        spread(
+            _settle_listed,
+            [(places[id(theorem)], certificate(theorem), mutations) for theorem in elsewhere],
+            min(workers, len(elsewhere)),
+            lambda place, entry: keep(entry or _unsettled(elsewhere[place], died, 0.0, certificates.Tape())),
+        )
     for theorem in here:
         keep(settle(theorem, certificate(theorem), mutations=mutations))
     if recorded is None:

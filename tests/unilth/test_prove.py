@@ -172,3 +172,16 @@ def test_docs_of_a_short_list(
     monkeypatch.setattr(command, "THEOREMS", (false,))
     assert cli.main(argv) == 1 and len(written) == 1
     assert "no pages written" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("argv", [["T6.2"], ["--recheck", "DIR"]])
+def test_an_interruption_is_one_sentence(
+    argv: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "prove", interrupted)
+    assert cli.main(["prove", *(str(folder) if word == "DIR" else word for word in argv)]) == 130
+    out, error = capsys.readouterr()
+    assert out == "" and error.startswith("unilth: interrupted") and error.count("\n") == 1

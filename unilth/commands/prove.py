@@ -82,8 +82,17 @@ def main(argv: Sequence[str]) -> int:
     if args.list:
         console.print(listing(chosen))
         return 0
-    if args.recheck is not None:
-        return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
+    try:
+        if args.recheck is not None:
+            return recheck(console, args.recheck, chosen, args.workers, named=bool(args.ids or args.section))
+        return settle(console, args, chosen)
+    except KeyboardInterrupt:
+        print("unilth: interrupted; nothing was written that is not whole", file=sys.stderr)
+        return 130
+
+
+def settle(console: Console, args: Args, chosen: Sequence[Theorem]) -> int:
+    """Prove the chosen theorems, show the ledger, and write what was asked for."""
     for folder in (args.docs, args.certificates):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work
