@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unilth.errors import UserError
+from unilth.sims.data.augment import Augment
 from unilth.sims.data.dataset import Dataset
 from unilth.sims.data.digits import digits
+from unilth.sims.data.image_sets import LOADERS
 from unilth.sims.spec import closest
 
-DATA: dict[str, Callable[[Path | None], Dataset]] = {"digits": digits}
+DATA: dict[str, Callable[[Path | None], Dataset]] = {"digits": digits, **LOADERS}
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
@@ -20,4 +22,4 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     return DATA[name](data_dir)
 
 
-__all__ = ["DATA", "Dataset", "load"]
+__all__ = ["DATA", "Augment", "Dataset", "load"]
