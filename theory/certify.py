@@ -240,14 +240,16 @@ def supremum(
                 best, best_at = value, middle
             push(a, middle)
             push(middle, b)
-        upper = settled[0][2]
-        for _, _, top in settled:
-            upper = top if top > upper else upper
-        candidates = [(a, b) for a, b, top in settled if not top < best]
-        settled.sort(key=lambda box: box[0])
-        certificates.recorded("supremum", {"cuts": [str(a) for a, _, _ in settled] + [str(hi)], "at": str(best_at)})
-        where = bracket(_point(min(a for a, _ in candidates)), _point(max(b for _, b in candidates)))
-        return bracket(best, upper), where
+        cuts = [str(a) for a in sorted(a for a, _, _ in settled)] + [str(hi)]
+        certificates.recorded("supremum", {"cuts": cuts, "at": str(best_at)})
+        return _extremum(best, settled)
+
+
+def _extremum(best: arb, tops: list[tuple[Cut, Cut, arb]]) -> tuple[Bracket, Bracket]:
+    """The brackets of the supremum and of its place, from a value that is attained and a bound of every box."""
+    candidates = [(a, b) for a, b, top in tops if not top < best]
+    where = bracket(_point(min(a for a, _ in candidates)), _point(max(b for _, b in candidates)))
+    return bracket(best, max((top for _, _, top in tops), key=rational)), where
 
 
 def _supremum_recheck(
@@ -260,10 +262,7 @@ def _supremum_recheck(
     tops = [(a, b, _enclosure(f, a, b).upper()) for a, b in itertools.pairwise(cuts)]
     if not all(top.is_finite() and (top - best) <= 2 * goal for _, _, top in tops):
         return None
-    candidates = [(a, b) for a, b, top in tops if not top < best]
-    upper = max((top for _, _, top in tops), key=rational)
-    where = bracket(_point(min(a for a, _ in candidates)), _point(max(b for _, b in candidates)))
-    return bracket(best, upper), where
+    return _extremum(best, tops)
 
 
 def infimum(
