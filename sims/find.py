@@ -22,6 +22,7 @@ from unilth.errors import UserError
 from unilth.sims import masks, networks, zoo
 from unilth.sims.checkpoints import REFUSED, SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
+from unilth.sims.forward import Forward, Precision
 from unilth.sims.masks import Mask
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
@@ -36,13 +37,14 @@ Progress = Callable[[int, int, str], None]  # epochs done, epochs in all, what i
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use: epochs in all, the share of them for fine-tuning, and the optimizer's numbers."""
+    """What a search may use: epochs in all, the share of them for fine-tuning, and how an optimizer step is done."""
 
     epochs: int = 60
     tune: float = 0.4
     batch: int = 64
     lr: float = 0.1
     momentum: float = 0.9
+    precision: Precision = "float32"
 
 
 class Search:
@@ -64,11 +66,13 @@ class Search:
         self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
         self.progress, self.checkpoint = progress, checkpoint
         self.network = copy.deepcopy(network)
+        self.forward = Forward(self.network, data, self.budget.precision)
         self.initial = self._state()
         self.rewound = self.initial
         self.mask: Mask = masks.full(masks.prunable(self.network))
         self.order = stream(seed, "order")
         self.draws = stream(seed, "mask")
+        self.chance = _on(data.train[0].device, stream(seed, "augment"))
         self.used = 0
         self.rows: list[dict[str, Any]] = []
         self.phases: list[dict[str, Any]] = []
@@ -162,8 +166,9 @@ class Search:
 
     def _train(self, phase: Phase, keep: int = 0) -> dict[str, Tensor] | None:
         phase = dataclasses.replace(
-            phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay
-        )
+            phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay,
+            precision=self.budget.precision,
+        )  # fmt: skip
         finished = self._logged("phases")
         if self.saved and len(self.phases) < len(finished):
             with self._fitting():
@@ -172,7 +177,7 @@ class Search:
                 self.rows += self.saved["rows"][self.used : until]
                 self.used = until
                 return self.saved["rewound"] if keep else None
-        training = Training(self.network, self.data, phase, self.order, snapshot=keep)
+        training = Training(self.network, self.data, phase, self.order, chance=self.chance, snapshot=keep)
         if self.saved:
             with self._fitting():
                 self._go_on(training, self.saved)
@@ -215,6 +220,7 @@ class Search:
             "training": training.state(),
             "order": self.order.get_state(),
             "draws": self.draws.get_state(),
+            "chance": self.chance.get_state(),
             "layers": torch.get_rng_state(),
             "layers on the device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
             "seconds": self.seconds + time.perf_counter() - self.began,
@@ -225,6 +231,7 @@ class Search:
         training.load(saved["training"])
         self.order.set_state(saved["order"])
         self.draws.set_state(saved["draws"])
+        self.chance.set_state(saved["chance"])
         torch.set_rng_state(saved["layers"])
         if saved["layers on the device"] is not None:
             torch.cuda.set_rng_state(saved["layers on the device"], self.data.train[0].device)
@@ -248,6 +255,11 @@ class Search:
 
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on ``device`` with the seed of ``generator``: a draw there waits for nobody."""
+    return torch.Generator(device).manual_seed(generator.initial_seed())
 
 
 def find(
@@ -312,7 +324,7 @@ def execute(
         search = Search(recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept)
         ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
         trained = time.perf_counter()
-        test_loss, test_accuracy = evaluate(search.network, data.test)
+        test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
     pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)
     record = {
         "schema": 1,

@@ -1,8 +1,8 @@
 """The one training loop: SGD with momentum under a mask, with a penalty on the weights that go.
 
 Masks hold for weights, gradients and optimizer state, so a pruned weight is exactly 0 after every optimizer step. The
-whole training set lies on the device, batches are drawn by an explicit generator, and nothing is read back to the host
-inside an epoch.
+whole training set lies on the device, where batches are drawn, augmented and prepared under explicit generators, and
+nothing is read back to the host inside an epoch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
+from unilth.sims.forward import Forward, Precision
 from unilth.sims.masks import Mask
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.stopping import EarlyStopping, Watch
 
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 512  # the activations of ResNet-18 on images of 64x64 then take some GB
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Phase:
     lr: float
     momentum: float = 0.9
     batch: int = 64
+    precision: Precision = "float32"
     anneal: bool = False  # cosine to 0 over the phase, otherwise a constant rate
     decay: float = 0.0
     mask: Mask | None = None
@@ -58,18 +61,21 @@ class Outcome:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy on a split; the network is in evaluation mode meanwhile."""
-    inputs, labels = split
+def evaluate(network: nn.Module, split: Split, forward: Forward | None = None) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy on a split; the network is in evaluation mode meanwhile.
+
+    ``forward`` is how stored inputs become logits; without one they are given to the network as they are.
+    """
     was_training = network.training
     network.eval()
-    loss, correct = 0.0, 0
-    for start in range(0, len(labels), EVALUATION_BATCH):
-        logits, part = network(inputs[start : start + EVALUATION_BATCH]), labels[start : start + EVALUATION_BATCH]
-        loss += float(F.cross_entropy(logits, part, reduction="sum"))
-        correct += int((logits.argmax(1) == part).sum())
+    losses, correct = [], []
+    for inputs, labels in zip(*(tensor.split(EVALUATION_BATCH) for tensor in split), strict=True):
+        logits = (forward or network)(inputs)
+        losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+        correct.append((logits.argmax(1) == labels).sum())
     network.train(was_training)
-    return loss / len(labels), correct / len(labels)
+    count = len(split[1])  # read back at the end and at once: every reading waits for the device
+    return sum(torch.stack(losses).tolist()) / count, sum(torch.stack(correct).tolist()) / count
 
 
 def steps_per_epoch(examples: int, batch: int) -> int:
@@ -95,8 +101,8 @@ class Masking:
     def __init__(self, optimizer: torch.optim.Optimizer, network: nn.Module, phase: Phase) -> None:
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.optimizer, self.penalty, self.step, self.value = optimizer, phase.penalty, 0, 0.0
-        self.masked = [(named[n], kept.to(named[n].dtype)) for n, kept in (phase.mask or {}).items() if n in named]
-        self.pressed = [(named[n], goes.to(named[n].dtype)) for n, goes in (phase.goes or {}).items() if n in named]
+        self.masked = [(named[n], _like(named[n], kept)) for n, kept in (phase.mask or {}).items() if n in named]
+        self.pressed = [(named[n], _like(named[n], goes)) for n, goes in (phase.goes or {}).items() if n in named]
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
@@ -126,14 +132,18 @@ class Training:
     """One phase on its way: the network, its optimizer, what holds it inside the mask, and the rows so far.
 
     Between two epochs it can be saved (`state`) and, by another process, gone on with (`load`) to the same end.
-    ``order`` draws the batches; ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new,
-    so its state starts at 0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
+    ``order`` draws the batches and ``chance`` what augmentation does to them (it may be left out where the data have
+    none); ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new, so its state starts at
+    0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
     """
 
     def __init__(
-        self, network: nn.Module, data: Dataset, phase: Phase, order: torch.Generator, *, snapshot: int = 0
-    ) -> None:
+        self, network: nn.Module, data: Dataset, phase: Phase, order: torch.Generator, *,
+        chance: torch.Generator | None = None, snapshot: int = 0,
+    ) -> None:  # fmt: skip
         self.network, self.data, self.phase, self.order, self.snapshot = network, data, phase, order, snapshot
+        self.chance = chance
+        self.forward = Forward(network, data, phase.precision)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = SGD(self.parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
         self.masking = Masking(self.optimizer, network, phase)
@@ -162,13 +172,13 @@ class Training:
         batches = torch.randperm(len(labels), generator=self.order)[: steps * phase.batch].to(inputs.device)
         for chosen in batches.split(phase.batch):
             self.optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(self.network(inputs[chosen]), labels[chosen])
+            loss = F.cross_entropy(self.forward(self._drawn(inputs[chosen])), labels[chosen])
             loss.backward()
             self.optimizer.step()
             total += loss.detach()
             if self.snapshot and self.masking.step == self.snapshot:
                 self.outcome.snapshot = {name: value.clone() for name, value in self.network.state_dict().items()}
-        validation_loss, accuracy = evaluate(self.network, self.data.validation)
+        validation_loss, accuracy = evaluate(self.network, self.data.validation, self.forward)
         self.outcome.rows.append(
             {
                 "phase": phase.name,
@@ -181,6 +191,14 @@ class Training:
             }
         )
         self.stopped = bool(self.watch and self.watch.update(validation_loss, self.network))
+
+    def _drawn(self, batch: Tensor) -> Tensor:
+        """The batch as augmentation leaves it."""
+        if self.data.augment is None:
+            return batch
+        if self.chance is None:
+            raise UserError(f"the data {self.data.name!r} are augmented in training: give train a generator `chance`")
+        return self.data.augment(batch, self.chance)
 
     def state(self) -> dict[str, Any]:
         """What decides how the phase goes on, the generators apart: a tree of plain values and tensors."""
@@ -221,8 +239,14 @@ def train(
     phase: Phase,
     order: torch.Generator,
     *,
+    chance: torch.Generator | None = None,
     tick: Callable[[], None] | None = None,
     snapshot: int = 0,
 ) -> Outcome:
     """Train ``network`` in place for one phase, as `Training` says, and return a row per epoch."""
-    return Training(network, data, phase, order, snapshot=snapshot).run(tick)
+    return Training(network, data, phase, order, chance=chance, snapshot=snapshot).run(tick)
+
+
+def _like(parameter: Tensor, mask: Tensor) -> Tensor:
+    """A mask as numbers in the parameter's layout, without which one multiplication for all layers is not possible."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(mask)

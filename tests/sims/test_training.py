@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from unilth.errors import UserError
 from unilth.sims import masks, training
-from unilth.sims.data import Dataset
+from unilth.sims.data import Augment, Dataset
+from unilth.sims.forward import Forward
 from unilth.sims.networks import build
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.stopping import EarlyStopping
@@ -148,6 +150,77 @@ def test_one_step_is_the_formula():
             weight, bias = weight - 0.1 * (gradients[0] + value * weight * goes["1.weight"]), bias - 0.1 * gradients[1]
     assert torch.allclose(trained[1].weight, weight, atol=1e-5)
     assert not torch.allclose(trained[1].weight, weight + 0.1 * 0.0625 * weight * goes["1.weight"], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_run_channels_last_and_the_mask_holds_there(precision):
+    trained = network()
+    mask, layouts = half(trained), []
+    trained.conv2.register_forward_hook(lambda module, inputs, output: layouts.append(output))
+    goes = {name: kept & (torch.arange(kept.numel()).reshape(kept.shape) % 3 == 0) for name, kept in mask.items()}
+    phase = Phase(
+        "press", 1, 2, 0.1, batch=16, precision=precision, mask=mask, goes=goes, penalty=GrowingPenalty().scaled(8),
+        decay=1e-3,
+    )  # fmt: skip
+    before = dict(trained.named_parameters())
+    assert observed(trained, phase, mask) == set()
+    assert all(before[name] is parameter for name, parameter in trained.named_parameters())
+    assert trained.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(output.is_contiguous(memory_format=torch.channels_last) for output in layouts)
+    assert {output.dtype for output in layouts} == {getattr(torch, precision)}
+    assert all(parameter.dtype == torch.float32 == parameter.grad.dtype for parameter in trained.parameters())
+
+
+def test_the_layout_changes_nothing_but_rounding():
+    inputs, plain, last = DATA.train[0].double(), network().double(), network().double()
+    forward = Forward(last, DATA)
+    assert torch.allclose(plain(inputs), forward(inputs), rtol=0, atol=1e-12)
+    assert forward.channels_last and not Forward(network("lenet-300-100"), DATA).channels_last
+    with pytest.raises(UserError, match="'float32' or 'bfloat16', not 'float16'"):
+        Forward(network(), DATA, "float16")
+
+
+def images(augment: Augment | None = None) -> Dataset:
+    """The task as images in uint8."""
+    splits = [((x * 20 + 128).clamp(0, 255).byte(), y) for x, y in (DATA.train, DATA.validation, DATA.test)]
+    return Dataset("images", 3, *splits, (0.5,), (0.2,), augment)
+
+
+def test_images_in_uint8_train_as_their_prepared_selves():
+    stored = images()
+    splits = [(stored.prepare(x), y) for x, y in (stored.train, stored.validation, stored.test)]
+    ready, phase = Dataset("ready", 3, *splits), Phase("free", 1, 3, 0.1, batch=16)
+    first, second = network("lenet-300-100"), network("lenet-300-100")
+    rows = [train(first, stored, phase, stream(0, "order")).rows, train(second, ready, phase, stream(0, "order")).rows]
+    assert rows[0] == rows[1] and torch.equal(first.fc1.weight, second.fc1.weight)
+    forward = Forward(first, stored)
+    assert evaluate(first, stored.test, forward) == evaluate(first, ready.test)
+
+
+def test_augmentation_is_for_training_only_and_has_a_generator_of_its_own():
+    phase = Phase("free", 1, 3, 0.1, batch=16)
+
+    def weights(augment: Augment | None, chance: int = 0) -> torch.Tensor:
+        trained, order = network("lenet-300-100"), stream(0, "order")
+        train(trained, images(augment), phase, order, chance=stream(chance, "augment"))
+        assert torch.equal(order.get_state(), spent.get_state())  # the batches are the same
+        return trained.fc1.weight
+
+    spent = stream(0, "order")
+    train(network("lenet-300-100"), images(), phase, spent)
+    augment = Augment(crop=1, flip=True)
+    assert torch.equal(weights(augment), weights(augment))
+    assert not torch.equal(weights(augment), weights(augment, 1))
+    assert not torch.equal(weights(augment), weights(None))
+    still = train(network("lenet-300-100"), images(), Phase("free", 1, 1, 1e-30, batch=16), stream(0, "order")).rows
+    moved = train(
+        network("lenet-300-100"), images(augment), Phase("free", 1, 1, 1e-30, batch=16), stream(0, "order"),
+        chance=stream(0, "augment"),
+    ).rows  # fmt: skip
+    assert still[0]["validation_loss"] == moved[0]["validation_loss"]
+    assert still[0]["train_loss"] != moved[0]["train_loss"]
+    with pytest.raises(UserError, match="'images' are augmented in training"):
+        train(network("lenet-300-100"), images(augment), phase, stream(0, "order"))
 
 
 def test_the_generator_decides_and_global_state_does_not():

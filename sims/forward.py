@@ -1,0 +1,47 @@
+"""From stored inputs to logits: prepared, in the layout and the precision of the run, on the device."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from unilth.errors import UserError
+from unilth.sims.data import Dataset
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Forward:
+    """Calls ``network`` on inputs as ``data`` stores them.
+
+    A network with two-dimensional convolutions is put into the layout channels-last, in place, and gets images in it:
+    values and shapes are the same, only the strides are others. ``bfloat16`` is autocast: weights, gradients and the
+    optimizer stay in float32, products are taken in bfloat16, and logits come back in float32. It pays on GPUs and on
+    processors with instructions for it; without them it is many times slower than float32.
+    """
+
+    def __init__(self, network: nn.Module, data: Dataset, precision: Precision = "float32") -> None:
+        if precision not in get_args(Precision):
+            raise UserError(f"precision must be 'float32' or 'bfloat16', not {precision!r}")
+        self.network, self.data, self.half = network, data, precision == "bfloat16"
+        self.channels_last = any(isinstance(module, nn.Conv2d) for module in network.modules())
+        if self.channels_last:
+            channels_last(network)
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        if self.channels_last and stored.ndim == 4:
+            stored = stored.contiguous(memory_format=torch.channels_last)
+        inputs = stored if stored.is_floating_point() else self.data.prepare(stored)
+        if not self.half:
+            return self.network(inputs)
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return self.network(inputs).float()
+
+
+def channels_last(network: nn.Module) -> None:
+    """Put every four-dimensional parameter into channels-last, in place: the parameters stay the same objects."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4 and not parameter.is_contiguous(memory_format=torch.channels_last):
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
