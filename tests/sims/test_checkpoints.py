@@ -36,7 +36,7 @@ BUDGET = Budget(epochs=8, tune=0.25, batch=512)
 UNILTH, LTH, DLTH = (zoo.row(name).recipe for name in ("unilth", "lth", "dlth"))
 RECIPES = {
     "early stop, penalty, rounds": dataclasses.replace(UNILTH, stop=EarlyStopping(1), rounds=Rounds(2)),
-    "rewinding to a step": dataclasses.replace(LTH, rewind=Rewind("step", 5), rounds=Rounds(2, free="each")),
+    "rewinding to a step": dataclasses.replace(LTH, rewind=Rewind("step", 3), rounds=Rounds(2, free="each")),
     "random masks": dataclasses.replace(DLTH, rounds=Rounds(3)),
 }
 
