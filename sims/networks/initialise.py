@@ -34,8 +34,9 @@ def materialise(network: nn.Module) -> None:
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Kaiming normal (fan-in, gain sqrt 2) for Linear and Conv weights, biases 0, normalisation 1 and 0; in place.
 
-    The initialisation that RST starts from (Bai et al. 2022), used for every recipe. UserError for a layer with
-    parameters or buffers that it does not know, which would otherwise stay uninitialised.
+    The initialisation that RST starts from (Bai et al. 2022), used for every recipe. A module with parameters of its
+    own may draw them itself, in ``draw_own(generator)``. UserError for any other layer with parameters or buffers that
+    is not known here, which would otherwise stay uninitialised.
     """
     for name, module in network.named_modules():
         own = {*module._parameters, *module._buffers}
@@ -46,6 +47,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
                 module.bias.zero_()
         elif isinstance(module, (_BatchNorm, nn.LayerNorm, nn.GroupNorm)):
             module.reset_parameters()  # ones, zeros and fresh statistics: draws nothing
+        elif hasattr(module, "draw_own"):
+            module.draw_own(generator)
         elif own:
             kind = type(module).__name__
             raise UserError(f"the layer {name!r} ({kind}) has {', '.join(sorted(own))} that nothing here initialises")

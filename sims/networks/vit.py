@@ -54,6 +54,10 @@ class SmallViT(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
+    def draw_own(self, generator: torch.Generator) -> None:
+        """The positions: normal with deviation 0.02 (Dosovitskiy et al. 2021), in place."""
+        self.positions.normal_(0.0, 0.02, generator=generator)
+
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.patches(x).flatten(2).transpose(1, 2) + self.positions
         return self.head(self.norm(self.blocks(tokens)).mean(dim=1))

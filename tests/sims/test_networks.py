@@ -49,15 +49,30 @@ def test_networks_map_a_batch_to_logits(name):
     assert network(torch.zeros(5, 3, 9, 11)).shape == (5, 7)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in SMALL])
+LARGE = ("wrn-28-4", "wrn-28-10", "resnet18")  # seconds each to draw
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NETWORKS if name not in SMALL],
+)
 def test_image_networks_are_initialised_whole(name):
     network = build(name, (3, 32, 32), 10, stream(0, "initial"))
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
     for weight in prunable(network).values():
         assert weight.std().item() == pytest.approx(math.sqrt(2 / weight[0].numel()), rel=0.25)
-    if name.startswith(("conv", "vgg")):
+    if name.startswith(("conv", "vgg", "vit")):
         with pytest.raises(UserError, match="square"):
             build(name, (3, 32, 28), 10, stream(0, "initial"))
+
+
+def test_what_a_layer_draws_for_itself_comes_from_the_generator():
+    first, second, other = (build("vit", (3, 32, 32), 10, stream(seed, "initial")) for seed in (0, 0, 1))
+    assert torch.equal(first.positions, second.positions) and not torch.equal(first.positions, other.positions)
+    assert first.positions.std().item() == pytest.approx(0.02, rel=0.1)
+    assert "blocks.0.attention.qkv.weight" in prunable(first)  # attention is plain Linear layers
+    with pytest.raises(UserError, match=r"'vit' does not take .* must divide"):
+        build("vit", (3, 30, 30), 10, stream(0, "initial"))
 
 
 def test_materialised_networks_keep_their_ties_and_types():

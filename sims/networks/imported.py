@@ -1,0 +1,213 @@
+"""Networks that a user imports: ``package.module:callable`` or ``path/to/file.py:callable``, any nn.Module.
+
+The callable is code of the user's and is run. Its own initialisation stays; it draws from torch's global generator,
+which is set from the run's seed meanwhile and put back afterwards.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from unilth.errors import UserError
+from unilth.sims.masks import prunable
+
+ABOUT = "a network of your own is given as package.module:callable or path/to/file.py:callable"
+CHANNELS = ("channels", "in_channels", "in_chans")
+
+
+def is_import(name: str) -> bool:
+    """Whether a network's name is an address to import from."""
+    return ":" in name
+
+
+def locate(name: str) -> Callable[..., Any]:
+    """What ``name`` addresses; UserError where there is no such module, file or callable, or its import fails."""
+    place, _, attribute = name.rpartition(":")
+    if not place or not attribute:
+        raise UserError(f"the network {name!r} is no address: {ABOUT}")
+    found: Any = _module(place, name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"the network {name!r}: {place} has no {attribute!r}")
+        found = getattr(found, part)
+    if isinstance(found, nn.Module) or not callable(found):
+        raise UserError(f"the network {name!r} is a {type(found).__name__}: give a class or function that builds one")
+    return found
+
+
+def origin(name: str) -> dict[str, Any]:
+    """Where an imported network came from: module, file name, SHA-256 of the file (None without source) and version.
+
+    A run that goes on from a checkpoint, or that is found finished, compares the SHA-256 with its own.
+    """
+    found = inspect.unwrap(locate(name))
+    module = inspect.getmodule(found)
+    try:
+        file = inspect.getsourcefile(found)
+    except TypeError:  # for example an instance with __call__
+        file = getattr(module, "__file__", None)
+    top = sys.modules.get((module.__name__ if module else "").partition(".")[0])
+    version = getattr(top, "__version__", None)
+    return {
+        "kind": "imported",
+        "name": name,
+        "module": None if name.rpartition(":")[0].endswith(".py") else getattr(found, "__module__", None),
+        "file": Path(file).name if file else None,
+        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None,
+        "version": version if isinstance(version, str) else None,
+    }
+
+
+def build_imported(name: str, shape: tuple[int, ...], classes: int, generator: torch.Generator) -> nn.Module:
+    """Call what ``name`` addresses and check what it returns: logits (n, classes) of inputs (n, *shape), on the CPU.
+
+    Parameters called ``shape``, ``classes`` (or ``num_classes``) and ``channels`` (``in_channels``, ``in_chans``) are
+    filled by name, two others without defaults as (shape, classes). It is called twice, because a network that draws
+    from anything but torch's generator would not be the same again. UserError for whatever cannot be trained here.
+    """
+    build = locate(name)
+    state = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator))).get_state()
+    with _global_generator(state):
+        network = _call(build, name, shape, classes)
+    _check_parts(network, name)
+    with _global_generator(state):
+        again = _call(build, name, shape, classes)
+    first, second = network.state_dict(), again.state_dict()
+    same = first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    if not same or again is network:
+        raise UserError(
+            f"the network {name!r} is not built anew and the same at every call: draw its weights from torch's global "
+            "generator only, and return a new network"
+        )
+    with _global_generator(state):
+        _check_logits(again, name, shape, classes)
+    return network
+
+
+def _module(place: str, name: str) -> ModuleType:
+    file = Path(place)
+    here = str(file.resolve().parent) if place.endswith(".py") else os.getcwd()
+    if place.endswith(".py") and not file.is_file():
+        raise UserError(f"the network {name!r}: there is no file {place!r}")
+    before = list(sys.path)
+    sys.path.insert(0, here)  # as `python file.py` and `python -m package.module` would have it
+    try:
+        with _global_generator(torch.Generator().manual_seed(0).get_state()):  # modules may draw when they are imported
+            return _from_file(file.resolve()) if place.endswith(".py") else importlib.import_module(place)
+    except (Exception, SystemExit) as error:
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"the network {name!r}: importing {place} fails with {type(error).__name__}: {why}") from None
+    finally:
+        sys.path[:] = before
+
+
+def _from_file(file: Path) -> ModuleType:
+    """The module of a file under a name of its own for each path and content, so that a changed file is read again."""
+    content = hashlib.sha256(str(file).encode() + b"\0" + file.read_bytes()).hexdigest()[:16]
+    name = f"_unilth_network_{content}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python source")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _global_generator(state: torch.Tensor) -> Iterator[None]:
+    before = torch.get_rng_state()
+    torch.set_rng_state(state)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+def _call(build: Callable[..., Any], name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    places, named = _arguments(build, name, shape, classes)
+    try:
+        network = build(*places, **named)
+    except (Exception, SystemExit) as error:
+        given = ", ".join([*map(str, places), *(f"{key}={value}" for key, value in named.items())])
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"the network {name!r}, called with ({given}), fails: {type(error).__name__}: {why}") from None
+    if not isinstance(network, nn.Module):
+        raise UserError(f"the network {name!r} returned a {type(network).__name__}, not an nn.Module")
+    return network
+
+
+def _arguments(
+    build: Callable[..., Any], name: str, shape: tuple[int, ...], classes: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    known = {"shape": shape, "classes": classes, "num_classes": classes, **dict.fromkeys(CHANNELS, shape[0])}
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):
+        return (shape, classes), {}
+    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    needed = [p for p in plain if p.default is p.empty and p.name not in known]
+    if len(needed) == 2 and all(p.kind != p.KEYWORD_ONLY for p in needed) and plain[:2] == needed:
+        return (shape, classes), {}
+    if needed:
+        asked = ", ".join(p.name for p in needed)
+        raise UserError(
+            f"the network {name!r} needs the arguments {asked}: give a callable of (shape, classes) or of none, for "
+            f"example a function that calls it"
+        )
+    named = {p.name: known[p.name] for p in plain if p.name in known and p.kind != p.POSITIONAL_ONLY}
+    if not named.keys() & {"shape", "classes", "num_classes"} and any(p.kind == p.VAR_KEYWORD for p in parameters):
+        named["num_classes"] = classes  # torchvision's and timm's functions hand **kwargs to the network
+    return (), named
+
+
+def _check_parts(network: nn.Module, name: str) -> None:
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    for key, tensor in tensors.items():
+        if is_lazy(tensor):
+            raise UserError(f"the network {name!r}: {key} is lazy, its size still unknown: give the layer its sizes")
+        if tensor.is_complex():
+            raise UserError(f"the network {name!r}: {key} is complex: masks are for real weights only")
+        if tensor.device.type != "cpu":
+            raise UserError(f"the network {name!r}: {key} is on {tensor.device}: build it on the CPU")
+    if not any(weight.requires_grad for weight in prunable(network).values()):
+        raise UserError(f"the network {name!r} has no Linear or Conv layer whose weight is trained: none to prune")
+    try:
+        copy.deepcopy(network)
+    except Exception as error:
+        raise UserError(f"the network {name!r} cannot be copied ({type(error).__name__}): runs train copies") from None
+
+
+@torch.no_grad()
+def _check_logits(network: nn.Module, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """Two inputs of zeros through a network that is thrown away afterwards."""
+    try:
+        logits = network.eval()(torch.zeros(2, *shape))
+    except Exception as error:
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"the network {name!r} cannot take inputs of shape {shape}: {why}") from None
+    if not torch.is_tensor(logits) or logits.shape != (2, classes) or not logits.is_floating_point():
+        got = f"{tuple(logits.shape)} in {logits.dtype}" if torch.is_tensor(logits) else type(logits).__name__
+        raise UserError(
+            f"the network {name!r} must map two inputs of shape {shape} to (2, {classes}) logits, not to {got}"
+        )
