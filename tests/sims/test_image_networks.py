@@ -28,6 +28,19 @@ def test_published_parameter_counts(network: nn.Module, published: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("build", "millions"),
+    [
+        (lambda: wide_resnet(28, 10, 3, 10), 36.5),  # Zagoruyko and Komodakis 2016, table 4
+        (lambda: conv_network(2, 3, 32, 10), 4.3),  # Frankle and Carbin 2019, figure 2
+        (lambda: conv_network(4, 3, 32, 10), 2.4),
+    ],
+)
+def test_parameter_counts_published_in_millions(build, millions: float) -> None:
+    with torch.device("meta"):
+        assert round(parameters(build()) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize(
     ("build", "size"),
     [
         (lambda: cifar_resnet(20, 3, 10, "A"), 32),
