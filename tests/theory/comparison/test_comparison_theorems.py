@@ -1,4 +1,4 @@
-"""Section 5: every theorem holds, every mutation is refuted, and independent computations agree."""
+"""Section 5 against independent computations: brute force, Lambert's function, plain loops."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import lambertw
 
-from unilth.theory.evidence import Drop, Move, Theorem
 from unilth.theory.theorems.comparison import THEOREMS, patience, trichotomy
 from unilth.theory.theorems.comparison.rational_problem import RationalProblem
-
-MUTATIONS = [(theorem, mutation) for theorem in THEOREMS for mutation in theorem.mutations()]
-
-
-@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.id)
-def test_theorem_holds(theorem: Theorem) -> None:
-    evidence = theorem.check(theorem.claim)
-    assert evidence
-    assert [e.what for e in evidence if e.holds is not True] == []
-    assert all(theorem.witness().met[name] for name in theorem.assumptions)
-
-
-@pytest.mark.parametrize(("theorem", "mutation"), MUTATIONS, ids=lambda x: x.id if isinstance(x, Theorem) else str(x))
-def test_mutation_is_refuted(theorem: Theorem, mutation: Move | Drop) -> None:
-    assert any(e.holds is False for e in theorem.check(mutation(theorem.claim)))
 
 
 def best_risks(snr: float, kappa: float, first: float = 1.0) -> tuple[float, float]:
@@ -51,7 +35,7 @@ def test_switch_by_brute_force() -> None:
     assert brentq(gap, 2, 3, xtol=1e-9) == pytest.approx(float(trichotomy.THEOREM.constants["SWITCH"]), abs=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.floats(1.2, 4), st.floats(0.2, 4))
 def test_difference_increases_between_the_regions(kappa: float, first: float) -> None:
     """The uniqueness part of the trichotomy on random problems: the difference of the minima increases in SNR_2."""
