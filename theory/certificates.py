@@ -153,7 +153,8 @@ def _entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _well_formed(entry: Any) -> bool:
-    if not isinstance(entry, dict) or entry.get("kind") not in KEYS or set(entry) != {"kind", *KEYS[entry["kind"]]}:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or set(entry) != {"kind", *KEYS.get(kind, ())} or kind not in KEYS:
         return False
     numbers = [n for key in KEYS[entry["kind"]] for n in (entry[key] if isinstance(entry[key], list) else [entry[key]])]
     lists = isinstance(entry.get("cuts", []), list)

@@ -288,9 +288,16 @@ def write_json(ledger: Ledger, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under another name and rename it, so that no reader sees half of it."""
-    if path.is_dir() or not path.parent.is_dir():
+    """Write a text file under another name and rename it, so that no reader sees half of it.
+
+    A pipe or a device (/dev/stdout) is written to as it is, and a link is followed: neither may be replaced by a file.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
         raise UserError(f"{str(path)!r} cannot be written; name a file in an existing directory")
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")

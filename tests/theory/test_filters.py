@@ -123,8 +123,14 @@ def test_what_cannot_be_used_is_named() -> None:
         RIDGE.gain([1.0], -1)
     with pytest.raises(UserError, match="whole"):
         gradient_descent(0.1).gain([1.0], 1.5)
-    with pytest.raises(UserError, match="step"):
-        gradient_descent(-0.1)
+    for step in (-0.1, 0.0, np.inf, np.nan):
+        with pytest.raises(UserError, match="step"):
+            gradient_descent(step)
+    for spectrum in ([np.inf], [np.nan], [[1.0, 2.0]], 1.0):
+        with pytest.raises(UserError, match="eigenvalues"):
+            RIDGE.gain(spectrum, 1)
+    with pytest.raises(UserError, match="time"):
+        GRADIENT_FLOW.gain([1.0], np.nan)
     with pytest.raises(UserError, match="unknown"):
         filter_named("lasso")
     with pytest.raises(UserError, match="give its damping"):
@@ -132,3 +138,4 @@ def test_what_cannot_be_used_is_named() -> None:
     with pytest.raises(UserError, match="no setting"):
         filter_named("ridge", 1.0)
     assert len({row.name for row in TABLE}) == len(TABLE)
+    assert Filter(RIDGE.row) == RIDGE and RIDGE.setting == 0

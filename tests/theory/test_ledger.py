@@ -14,7 +14,7 @@ from unilth.errors import UserError
 from unilth.theory import certificates, certify
 from unilth.theory.claims import Claim
 from unilth.theory.evidence import Drop, Evidence, Level, Move, Statement, Theorem, Witness
-from unilth.theory.ledger import Entry, prove, settle
+from unilth.theory.ledger import Entry, prove, settle, write_text
 from unilth.theory.rendering import html, markdown, overview, summary
 from unilth.theory.theorems import THEOREMS
 
@@ -239,3 +239,17 @@ def test_a_folder_without_certificates_is_named(tmp_path: Path) -> None:
 
 def test_the_listed_theorems_name_their_near_miss() -> None:
     assert all(isinstance(theorem.near_miss, Move | Drop) for theorem in THEOREMS)
+
+
+def test_writing_follows_links_and_leaves_devices_alone(tmp_path: Path) -> None:
+    kept, link, pipe = tmp_path / "kept", tmp_path / "link", tmp_path / "pipe"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    write_text(link, "new")
+    assert link.is_symlink() and kept.read_text() == "new"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "link", "pipe"}

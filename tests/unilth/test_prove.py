@@ -102,6 +102,27 @@ def test_a_tampered_certificate_fails(folder: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["prove", "--recheck", str(folder)]) == 1
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": []}, {"kind": None}, {"kind": "cut"}, {}, [], 3, {"kind": "root", "lower": "0"},
+        {"kind": "root", "lower": "0", "upper": None}, {"kind": "root", "lower": "0", "upper": "1/0"},
+        {"kind": "root", "lower": "1e999999999", "upper": "1"}, {"kind": "bounded", "cuts": {"0": "1"}},
+        {"kind": "bounded", "cuts": ["0", "1\n"]}, {"kind": "bounded", "cuts": ["0", "9" * 401]},
+    ],
+)  # fmt: skip
+def test_a_malformed_certificate_is_one_sentence(
+    entry: object, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "relative-risk.certificate.json"
+    content = json.loads(path.read_text())
+    content["certificates"][0] = entry
+    path.write_text(json.dumps(content))
+    assert cli.main(["prove", "--recheck", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "malformed" in error and error.count("\n") == 1
+
+
 def test_a_lost_certificate_is_no_success(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["prove", "T3.4", "--recheck", str(folder)]) == 2
     assert "was written without T3.4" in capsys.readouterr().err
@@ -122,6 +143,8 @@ def test_emptied_certificates_do_not_hide_a_search(folder: Path, capsys: pytest.
     [
         (["T9999"], "there is no theorem 'T9999'"),
         (["--section", "99"], "no theorem"),
+        (["--section", ""], "no theorem"),
+        (["T7.6", "--section", "6"], "none of T7.6"),
         (["--level", "sure"], "symbolic"),
         (["--workers", "0"], "positive"),
         (["T6.2", "--json", "/no/such/folder/a.json"], "existing directory"),

@@ -136,7 +136,8 @@ def select(ids: Sequence[str], section: str | None) -> list[Theorem]:
         number = section.removeprefix("T")
         chosen = [theorem for theorem in chosen if theorem.catalogue.removeprefix("T").split(".")[0] == number]
         if not chosen:
-            raise UserError(f"--section {section} has no theorem; give a section of the catalogue, 1 to 10")
+            of = f"none of {', '.join(ids)}" if ids else "no theorem"
+            raise UserError(f"--section {section} has {of}; give a section of the catalogue, 1 to 10")
     return chosen
 
 
