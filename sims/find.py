@@ -23,15 +23,18 @@ from unilth.sims import masks, networks, zoo
 from unilth.sims.checkpoints import REFUSED, SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.forward import Forward, Precision
-from unilth.sims.masks import Mask
+from unilth.sims.masks import Mask, shuffled
+from unilth.sims.networks import initialise
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
+from unilth.sims.scores import Sight
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping
 from unilth.sims.streams import seeded_layers, stream
 from unilth.sims.tickets import Ticket
 from unilth.sims.training import Phase, Training, evaluate, steps_per_epoch
 
+EXAMPLES = 512  # training examples that a score may look at
 Progress = Callable[[int, int, str], None]  # epochs done, epochs in all, what is going on
 
 
@@ -61,10 +64,10 @@ class Search:
 
     def __init__(
         self, recipe: Recipe, network: nn.Module, data: Dataset, sparsity: float, seed: int, budget: Budget,
-        progress: Progress | None = None, checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None, checkpoint: Checkpoint | None = None, control: str | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
-        self.progress, self.checkpoint = progress, checkpoint
+        self.progress, self.checkpoint, self.control = progress, checkpoint, control
         self.network = copy.deepcopy(network)
         self.forward = Forward(self.network, data, self.budget.precision)
         self.initial = self._state()
@@ -105,6 +108,9 @@ class Search:
             self.mask = chosen
             self.masks.append(chosen)
             self._prune_and_rewind(free_again=number == rounds or number < free_phases)
+        if self.control == "reinitialised":
+            initialise(self.network, stream(self.seed, "control"))
+            self._prune()
         rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
         self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
         if self.saved:
@@ -124,9 +130,17 @@ class Search:
                 found = masks.unpacked(packed, shapes)
                 chosen = {name: kept.to(weights[name].device) for name, kept in found.items()}
         else:
-            chosen = self.recipe.mask.draw(weights, target, self.mask, self.draws)
+            chosen = self.recipe.mask.draw(self._sight(), target)
+            if self.control == "shuffled" and target == self.sparsity:
+                chosen = shuffled(chosen, stream(self.seed, "control"))
         self.chosen.append(chosen)
         return chosen
+
+    def _sight(self) -> Sight:
+        """What the mask rule may see: the network and some training examples, the same at every draw."""
+        inputs, labels = self.data.train
+        some = torch.randperm(len(labels), generator=stream(self.seed, "examples"))[:EXAMPLES].to(labels.device)
+        return Sight(self.network, self.data.prepare(inputs[some]), labels[some], self.mask, self.draws)
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""
@@ -160,6 +174,9 @@ class Search:
         if free_again and self.recipe.rewind.to in ("initial", "step"):
             self.network.load_state_dict(self.rewound)
             self.order = stream(self.seed, "order")
+        self._prune()
+
+    def _prune(self) -> None:
         with torch.no_grad():  # in place, so that every name of a tied weight sees it
             for name, weight in masks.prunable(self.network).items():
                 weight.masked_fill_(~self.mask[name], 0.0)
@@ -167,7 +184,7 @@ class Search:
     def _train(self, phase: Phase, keep: int = 0) -> dict[str, Tensor] | None:
         phase = dataclasses.replace(
             phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay,
-            precision=self.budget.precision,
+            lasso=self.recipe.lasso, precision=self.budget.precision,
         )  # fmt: skip
         finished = self._logged("phases")
         if self.saved and len(self.phases) < len(finished):
@@ -203,6 +220,7 @@ class Search:
                 "epochs": len(outcome.rows),
                 "best_epoch": outcome.best_epoch,
                 "weight_decay": phase.decay,
+                "l1": phase.lasso,
                 "penalty": dataclasses.asdict(phase.penalty) if phase.penalty else None,
                 "sparsity": masks.sparsity_of(self.mask),
             }
@@ -321,7 +339,9 @@ def execute(
         if checkpoint is not None:
             identity = _identity(spec, data_digest, network, device)
             kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
-        search = Search(recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept)
+        search = Search(
+            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control
+        )
         ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
         trained = time.perf_counter()
         test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
@@ -343,6 +363,7 @@ def execute(
             "pruned": pruned,
             "weights": size,
             "layers": masks.layer_sparsity(ticket.mask),
+            "emptied": [name for name, layer in ticket.mask.items() if not layer.any()],
         },
         "stopping_epoch": next((p["epochs"] for p in search.phases if p["best_epoch"] is not None), None),
         "best_epoch": next((p["best_epoch"] for p in search.phases if p["best_epoch"] is not None), None),

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unilth.errors import UserError
+from unilth.sims.layer_budgets import BUDGETS
 
 Mask = dict[str, Tensor]  # name -> bool tensor of the weight's shape, True = kept
-Scope = Literal["global", "layer"]
+Scope = Literal["global", "layer", "erk", "balanced"]
 Sparsity = float | str | Fraction | Decimal
 
 SMALL = 1 << 16  # below this many candidates a plain partition is as fast as a bracket
@@ -145,6 +146,28 @@ def _keep_largest(
     return kept
 
 
+def _groups(
+    scores: Mapping[str, Tensor], inside: dict[str, np.ndarray] | None, scope: Scope, sparsity: Sparsity
+) -> list[tuple[list[str], int]]:
+    """Which weights are compared with each other, and how many of them go."""
+    sizes = {name: scores[name].numel() for name in sorted(scores)}
+    if scope == "global":
+        return [(list(sizes), pruned_count(sum(sizes.values()), sparsity))]
+    if scope == "layer":
+        return [([name], pruned_count(size, sparsity)) for name, size in sizes.items()]
+    total = sum(sizes.values())
+    budgets = BUDGETS[scope]({name: tuple(scores[name].shape) for name in sizes}, total - pruned_count(total, sparsity))
+    goes = {name: size - budgets[name] for name, size in sizes.items()}
+    if inside is not None:  # a layer may have been pruned more than its new budget says, by rounding: others go instead
+        gone = {name: int(kept.size - np.count_nonzero(kept)) for name, kept in inside.items()}
+        surplus = sum(max(gone[name] - goes[name], 0) for name in sizes)
+        for name in sizes:
+            room = max(goes[name] - gone[name], 0)
+            goes[name] = max(goes[name], gone[name]) - min(room, surplus)
+            surplus -= min(room, surplus)
+    return [([name], goes[name]) for name in sizes]
+
+
 def keep_largest(
     scores: Mapping[str, Tensor],
     sparsity: Sparsity,
@@ -155,21 +178,20 @@ def keep_largest(
 ) -> Mask:
     """Keep the largest scores; the mask is a subset of ``within`` and prunes ``sparsity`` of *all* weights.
 
-    ``scope="global"`` compares all layers, ``"layer"`` gives every layer floor(sparsity x its size). The scores are
-    compared as they are (take magnitudes first); ``generator`` is not used. Inputs are left as they are. UserError on
-    NaN, on a sparsity outside [0, 1) and where ``within`` prunes more than is asked.
+    ``scope="global"`` compares all layers, ``"layer"`` prunes floor(sparsity x its size) of every layer, ``"erk"`` and
+    ``"balanced"`` prune floor(sparsity x all) and deal out what is kept (see `layer_budgets`). The scores are compared
+    as they are (take magnitudes first); ``generator`` is not used. Inputs are left as they are. UserError on NaN, on a
+    sparsity outside [0, 1) and where ``within`` prunes more than is asked.
     """
     exact_sparsity(sparsity)
-    if scope not in ("global", "layer"):
-        raise UserError(f"scope must be 'global' or 'layer', not {scope!r}")
+    if scope not in get_args(Scope):
+        raise UserError(f"scope must be 'global', 'layer', 'erk' or 'balanced', not {scope!r}")
     _check_within(scores, within)
     flat = _flat(scores)
     inside = None if within is None else {name: within[name].cpu().reshape(-1).numpy() for name in flat}
-    groups = [list(flat)] if scope == "global" else [[name] for name in flat]
     kept: dict[str, np.ndarray] = {}
-    for names in groups:
+    for names, count in _groups(scores, inside, scope, sparsity):
         part = {name: flat[name] for name in names}
-        count = pruned_count(sum(values.size for values in part.values()), sparsity)
         kept |= _keep_largest(part, inside and {name: inside[name] for name in names}, count)
     return {name: torch.from_numpy(kept[name]).reshape(score.shape).to(score.device) for name, score in scores.items()}
 
@@ -293,6 +315,16 @@ def union(first: Mask, second: Mask) -> Mask:
 def intersection(first: Mask, second: Mask) -> Mask:
     """Kept where both keep."""
     return {name: first[name] & second[name] for name in _same_weights(first, second)}
+
+
+def shuffled(mask: Mask, generator: torch.Generator) -> Mask:
+    """A new mask with the same count in every layer at random places: the sanity control of a ticket."""
+    drawn = {}
+    for name in sorted(mask):
+        kept = mask[name]
+        order = torch.randperm(kept.numel(), generator=generator).to(kept.device)
+        drawn[name] = kept.reshape(-1)[order].reshape(kept.shape)
+    return {name: drawn[name] for name in mask}
 
 
 def packed(mask: Mask) -> bytes:

@@ -1,4 +1,4 @@
-"""What presses on weights: the growing penalty of information extrusion, and plain L2.
+"""What presses on weights: the growing penalty of information extrusion, plain L2 and L1.
 
 A penalty of value lambda adds lambda x w to a weight's gradient, that is (lambda / 2) w^2 to the loss.
 """
@@ -83,3 +83,13 @@ class L2:
     def value(self, step: int) -> float:
         """The penalty at optimizer step ``step``: constant."""
         return float(self.strength)
+
+
+@dataclass(frozen=True)
+class L1:
+    """L1 regularisation of the prunable weights: strength x sign(w) is added to the gradient (0 at 0), always."""
+
+    strength: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _positive("L1", "strength", self.strength)

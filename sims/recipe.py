@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal, get_args
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unilth.errors import UserError
-from unilth.sims.masks import Mask, Scope, keep_largest
-from unilth.sims.penalties import L2, GrowingPenalty
-from unilth.sims.scores import SCORES
+from unilth.sims.masks import Mask, Scope, exact_sparsity, keep_largest, prunable, pruned_of, size_of
+from unilth.sims.penalties import L1, L2, GrowingPenalty
+from unilth.sims.saliency import SCORES
+from unilth.sims.scores import Score, Sight
 from unilth.sims.spec import closest
 from unilth.sims.stopping import EarlyStopping, Epochs
 
@@ -21,20 +22,59 @@ Target = Literal["initial", "step", "rate", "none"]
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which weights are kept: those with the largest score, compared over all layers or within each."""
+    """Which weights are kept: those with the largest score, compared within ``scope`` (see `masks.keep_largest`).
 
-    score: str = "magnitude"
+    ``score`` is a name or a function like those of `scores`. ``steps`` draws the mask in that many geometric steps, the
+    score taken again under the last step's mask (SynFlow takes 100). ``spare`` leaves the first convolution and the
+    last linear layer dense and prunes the sparsity of the rest, as RST's published code does; the sparsity counted over
+    all weights is then below the nominal one.
+    """
+
+    score: str | Score = "magnitude"
     scope: Scope = "global"
+    steps: int = 1
+    spare: bool = False
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
+        if isinstance(self.score, str) and self.score not in SCORES:
             raise UserError(f"MaskRule: there is no score {self.score!r}{closest(self.score, SCORES)}")
-        if self.scope not in ("global", "layer"):
-            raise UserError(f"scope must be 'global' or 'layer', not {self.scope!r}")
+        if self.scope not in get_args(Scope):
+            raise UserError(f"scope must be 'global', 'layer', 'erk' or 'balanced', not {self.scope!r}")
+        if self.steps < 1 or (self.steps > 1 and self.scope != "global"):
+            raise UserError(
+                f"MaskRule: steps must be at least 1, and 1 where the scope is not 'global', not {self.steps}"
+            )
 
-    def draw(self, weights: Mapping[str, Tensor], sparsity: float, within: Mask, generator: torch.Generator) -> Mask:
-        """A mask inside ``within`` that prunes ``sparsity`` of all weights."""
-        return keep_largest(SCORES[self.score](weights, generator), sparsity, scope=self.scope, within=within)
+    def draw(self, sight: Sight, sparsity: float) -> Mask:
+        """A mask inside ``sight.mask`` that prunes ``sparsity`` of all weights (but for those that are spared)."""
+        score = SCORES[self.score] if isinstance(self.score, str) else self.score
+        spared = first_and_last(sight.network) if self.spare else ()
+        mask = {name: kept for name, kept in sight.mask.items() if name not in spared}
+        dense = {name: sight.mask[name] for name in spared}
+        already, asked = Fraction(pruned_of(mask), max(size_of(mask), 1)), exact_sparsity(sparsity)
+        for step in range(1, self.steps + 1):
+            between = 1 - float(1 - already) * (float(1 - asked) / float(1 - already)) ** (step / self.steps)
+            target = asked if step == self.steps else min(max(Fraction(between), already), asked)
+            scores = score(replace(sight, mask=mask | dense))
+            self._check(scores, sight)
+            mask = keep_largest({name: scores[name] for name in mask}, target, scope=self.scope, within=mask)
+        return {name: (mask | dense)[name] for name in sight.mask}
+
+    def _check(self, scores: Mapping[str, Tensor], sight: Sight) -> None:
+        shapes = {name: tuple(weight.shape) for name, weight in sight.weights.items()}
+        if not isinstance(scores, Mapping) or {name: tuple(value.shape) for name, value in scores.items()} != shapes:
+            raise UserError(
+                f"the score {self.score!r} must give one number for each of the weights {', '.join(shapes)}"
+            )
+
+
+def first_and_last(network: nn.Module) -> tuple[str, ...]:
+    """The names of the first convolution's and the last linear layer's weight, where the network has them."""
+    names = {id(weight): name for name, weight in prunable(network).items()}
+    layers = [module for module in network.modules() if id(getattr(module, "weight", None)) in names]
+    convolutions = [names[id(layer.weight)] for layer in layers if not isinstance(layer, nn.Linear)]
+    linear = [names[id(layer.weight)] for layer in layers if isinstance(layer, nn.Linear)]
+    return tuple(dict.fromkeys(convolutions[:1] + linear[-1:]))
 
 
 @dataclass(frozen=True)
@@ -101,13 +141,13 @@ class Rewind:
 class Recipe:
     """Free training until ``stop``; then in rounds choose by ``mask``, press with ``penalty``, prune, ``rewind``.
 
-    A `GrowingPenalty` presses on the weights that go, between the choice and the prune; `L2` presses on all weights
-    all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it.
+    A `GrowingPenalty` presses on the weights that go, between the choice and the prune; `L2` and `L1` press on all
+    weights all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it.
     """
 
     stop: Epochs | EarlyStopping
     mask: MaskRule
-    penalty: GrowingPenalty | L2 | None
+    penalty: GrowingPenalty | L2 | L1 | None
     rounds: Rounds
     rewind: Rewind
     decay: L2 | None = None
@@ -117,3 +157,8 @@ class Recipe:
         """The strength of plain weight decay on everything: of an `L2` penalty and of ``decay``."""
         pressing = self.penalty.strength if isinstance(self.penalty, L2) else 0.0
         return pressing + (self.decay.strength if self.decay else 0.0)
+
+    @property
+    def lasso(self) -> float:
+        """The strength of an `L1` penalty on the prunable weights."""
+        return self.penalty.strength if isinstance(self.penalty, L1) else 0.0

@@ -52,6 +52,10 @@ class RunSpec:
     rounds: int | None = None
     scope: str | None = None
     rewind: str | None = None
+    l1: float | None = None
+    score: str | None = None
+    spare: bool | None = None
+    control: str | None = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(RunSpec)
@@ -64,18 +68,21 @@ class RunSpec:
                 raise UserError(f"{name} must be at least {least}, not {value}")
         if self.seed >= 2**63:
             raise UserError(f"seed must be below 2^63, not {self.seed}")
-        for name in ("lr", "power", "ceiling", "l2"):
+        for name in ("lr", "power", "ceiling", "l2", "l1"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"{name} must be positive, not {value}")
+        if self.control not in (None, "shuffled", "reinitialised"):
+            raise UserError(f"control must be 'shuffled' or 'reinitialised', not {self.control!r}")
         for name in ("sparsity", "momentum", "tune"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise UserError(f"{name} must be in [0, 1), not {value}: give for example 0.9")
 
     def to_json(self) -> str:
-        """Canonical JSON: one line, sorted keys; equal specs give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False)
+        """Canonical JSON: one line, sorted keys, without what is None: a new choice leaves old texts alone."""
+        given = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return json.dumps(given, sort_keys=True, allow_nan=False)
 
     @staticmethod
     def from_json(text: str | bytes) -> RunSpec:
@@ -111,7 +118,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         return None
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**53 else math.inf
-    if isinstance(value, bool) or type(value) not in kinds:
+    if type(value) not in kinds:
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
         raise UserError(f"the key {name!r} of a run spec must be {wanted}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):

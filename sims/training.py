@@ -21,7 +21,7 @@ from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
 from unilth.sims.forward import Forward, Precision
-from unilth.sims.masks import Mask
+from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.stopping import EarlyStopping, Watch
 
@@ -41,6 +41,7 @@ class Phase:
     precision: Precision = "float32"
     anneal: bool = False  # cosine to 0 over the phase, otherwise a constant rate
     decay: float = 0.0
+    lasso: float = 0.0
     mask: Mask | None = None
     goes: Mask | None = None
     penalty: GrowingPenalty | None = None
@@ -103,6 +104,7 @@ class Masking:
         self.optimizer, self.penalty, self.step, self.value = optimizer, phase.penalty, 0, 0.0
         self.masked = [(named[n], _like(named[n], kept)) for n, kept in (phase.mask or {}).items() if n in named]
         self.pressed = [(named[n], _like(named[n], goes)) for n, goes in (phase.goes or {}).items() if n in named]
+        self.lasso, self.sparse = phase.lasso, [p for n, p in prunable(network).items() if phase.lasso and n in named]
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
@@ -113,6 +115,9 @@ class Masking:
             pressed = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
             if pressed and self.value:
                 torch._foreach_addcmul_(*map(list, zip(*pressed, strict=True)), value=self.value)
+        for parameter in self.sparse:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.sign(), alpha=self.lasso)
         masked = [(p.grad, kept) for p, kept in self.masked if p.grad is not None]
         if masked:
             torch._foreach_mul_(*map(list, zip(*masked, strict=True)))

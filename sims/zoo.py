@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from unilth.errors import UserError
 from unilth.sims.masks import Scope
-from unilth.sims.penalties import L2, GrowingPenalty
+from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.recipe import MaskRule, Recipe, Rewind, Rounds, Target
 from unilth.sims.spec import RunSpec, closest
 from unilth.sims.stopping import EarlyStopping, Epochs
@@ -27,7 +27,9 @@ class Row(NamedTuple):
 
 
 OVERALL, PER_LAYER = MaskRule("magnitude", "global"), MaskRule("magnitude", "layer")
-RANDOM = MaskRule("random", "layer")
+RANDOM, RANDOM_ERK = MaskRule("random", "layer"), MaskRule("random", "erk")
+RANDOM_BALANCED, LAMP = MaskRule("random", "balanced"), MaskRule("lamp", "global")
+SNIP, GRASP, SYNFLOW = MaskRule("snip"), MaskRule("grasp"), MaskRule("synflow", steps=100)
 LINEAR, SQUARE = GrowingPenalty(power=1), GrowingPenalty(power=2)
 
 # fmt: off
@@ -37,12 +39,38 @@ ZOO: tuple[Row, ...] = (
         "Dense", "no pruning: the network that the others are compared with"),
     Row("omp",     Recipe(Epochs(),        OVERALL,   None,     Rounds(1),              Rewind("rate")),
         "One-shot magnitude", "Han et al. 2015: train, prune once by magnitude, fine-tune"),
+    Row("omp-layer", Recipe(Epochs(),      PER_LAYER, None,     Rounds(1),              Rewind("rate")),
+        "One-shot magnitude per layer", "the same with all layers equally sparse"),
+    Row("lamp",    Recipe(Epochs(),        LAMP,      None,     Rounds(1),              Rewind("rate")),
+        "LAMP", "Lee et al. 2021: one-shot, w^2 over the squares of its layer that are not smaller"),
     Row("lth",     Recipe(Epochs(),        OVERALL,   None,     Rounds(5, free="each"), Rewind("initial")),
         "LTH", "Frankle and Carbin 2019: iterative magnitude pruning, survivors rewound to their initial values"),
+    Row("lth-step", Recipe(Epochs(),       OVERALL,   None,     Rounds(5, free="each"), Rewind("step", 8)),
+        "LTH, rewound to a step", "Frankle et al. 2020: survivors rewound to an early step (8 here)"),
+    Row("lth-rate", Recipe(Epochs(),       OVERALL,   None,     Rounds(5, free="each"), Rewind("rate")),
+        "Learning-rate rewinding", "Renda et al. 2020: survivors keep their values, the learning rate starts again"),
     Row("l2",      Recipe(Epochs(),        OVERALL,   L2(5e-4), Rounds(1),              Rewind("rate")),
         "L2 then magnitude", "one-shot magnitude with L2 regularisation throughout (5e-4, as Wang et al. 2021)"),
+    Row("l1",      Recipe(Epochs(),        OVERALL,   L1(1e-4), Rounds(1),              Rewind("rate")),
+        "L1 then magnitude", "one-shot magnitude with L1 regularisation throughout (the strength is our default)"),
+    Row("greg-1",  Recipe(Epochs(),        PER_LAYER, LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),
+        "GReg-1", "Wang et al. 2021: pretrained, growing penalty on the smallest magnitudes of each layer"),
     Row("dlth",    Recipe(Epochs(0),       RANDOM,    LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),
         "DLTH (RST)", "Bai et al. 2022: random mask at initialisation, growing penalty beside weight decay"),
+    Row("dlth-iter", Recipe(Epochs(0),     RANDOM,    LINEAR,   Rounds(5),              Rewind("rate"), L2(5e-4)),
+        "RST-Iter", "Bai et al. 2022: the same in cycles; here what is pruned stays pruned, and masks are nested"),
+    Row("snip",    Recipe(Epochs(0),       SNIP,      None,     Rounds(1),              Rewind("initial")),
+        "SNIP", "Lee et al. 2019: |g w| at initialisation"),
+    Row("grasp",   Recipe(Epochs(0),       GRASP,     None,     Rounds(1),              Rewind("initial")),
+        "GraSP", "Wang et al. 2020: w (H g) at initialisation, what the gradient flow needs"),
+    Row("synflow", Recipe(Epochs(0),       SYNFLOW,   None,     Rounds(1),              Rewind("initial")),
+        "SynFlow", "Tanaka et al. 2020: synaptic flow at initialisation, 100 steps, no data"),
+    Row("random",  Recipe(Epochs(0),       RANDOM,    None,     Rounds(1),              Rewind("initial")),
+        "Random, uniform", "a random mask at initialisation, all layers equally sparse: the control of all"),
+    Row("random-erk", Recipe(Epochs(0),    RANDOM_ERK, None,    Rounds(1),              Rewind("initial")),
+        "Random, ERK", "Evci et al. 2020: a random mask with Erdos-Renyi-Kernel layer densities"),
+    Row("random-balanced", Recipe(Epochs(0), RANDOM_BALANCED, None, Rounds(1),          Rewind("initial")),
+        "Random, balanced", "a random mask with the same number of weights kept in every layer"),
     Row("unilth",  Recipe(EarlyStopping(), PER_LAYER, SQUARE,   Rounds(5),              Rewind("rate")),
         "UniLTH", "the paper: no regularisation until the early stop, then growing penalty on the smallest magnitudes"),
     Row("unidlth", Recipe(EarlyStopping(), RANDOM,    SQUARE,   Rounds(5),              Rewind("rate")),
@@ -50,6 +78,7 @@ ZOO: tuple[Row, ...] = (
 )
 # fmt: on
 
+PRUNING = ("rounds", "scope", "rewind", "score", "spare", "control")  # choices of recipes that prune
 NAMES = tuple(row.name for row in ZOO)
 
 
@@ -78,16 +107,23 @@ def recipe(spec: RunSpec) -> Recipe:
             if not isinstance(chosen.penalty, GrowingPenalty):
                 raise refuse(key, "has no growing penalty")
             chosen = dataclasses.replace(chosen, penalty=dataclasses.replace(chosen.penalty, **{key: value}))
-    if spec.l2 is not None:
-        if not isinstance(chosen.penalty, L2):
-            raise refuse("l2", "has no L2 penalty")
-        chosen = dataclasses.replace(chosen, penalty=L2(spec.l2))
-    if chosen.rounds.number == 0 and (spec.rounds, spec.scope, spec.rewind) != (None, None, None):
-        raise refuse("rounds, scope and rewind", "does not prune")
+    for key, kind in (("l2", L2), ("l1", L1)):
+        strength = getattr(spec, key)
+        if strength is not None:
+            if not isinstance(chosen.penalty, kind):
+                raise refuse(key, f"has no {kind.__name__} penalty")
+            chosen = dataclasses.replace(chosen, penalty=kind(strength))
+    given = [key for key in PRUNING if getattr(spec, key) is not None]
+    if chosen.rounds.number == 0 and given:
+        raise refuse(" and ".join(given), "does not prune")
     if spec.rounds is not None:
         chosen = dataclasses.replace(chosen, rounds=dataclasses.replace(chosen.rounds, number=spec.rounds))
-    if spec.scope is not None:
-        chosen = dataclasses.replace(chosen, mask=dataclasses.replace(chosen.mask, scope=cast(Scope, spec.scope)))
+    if (spec.score, spec.scope, spec.spare) != (None, None, None):
+        mask = chosen.mask
+        score = mask.score if spec.score is None else spec.score
+        steps = SYNFLOW.steps if score == SYNFLOW.score else 1
+        scope = mask.scope if spec.scope is None else cast(Scope, spec.scope)
+        chosen = dataclasses.replace(chosen, mask=MaskRule(score, scope, steps, bool(spec.spare)))
     if spec.rewind is not None:
         name, _, step = spec.rewind.partition(":")
         if step and not step.isdecimal():

@@ -15,11 +15,13 @@ from unilth.sims import masks, zoo
 from unilth.sims.data import load
 from unilth.sims.find import Budget, Search, execute, find
 from unilth.sims.networks import build
+from unilth.sims.penalties import L1
 from unilth.sims.recipe import Rewind, Rounds
 from unilth.sims.records import dump
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping, Epochs
 from unilth.sims.streams import stream
+from unilth.sims.training import Masking, Phase
 
 PRUNING = tuple(name for name in zoo.NAMES if name != "dense")
 SHORT = Budget(epochs=12, tune=0.25, batch=128)
@@ -207,6 +209,52 @@ def test_rewinding_to_a_step_restores_that_step(digits, monkeypatch):
         search(digits, dataclasses.replace(recipe, rewind=Rewind("step", 999)))
 
 
+def test_controls_shuffle_the_mask_or_start_from_fresh_weights(digits, monkeypatch):
+    def run(control):
+        seen = []
+        original = Search._train
+
+        def spy(self, phase, keep=0):
+            if phase.name == "tune":
+                seen.append(self._state())
+            return original(self, phase, keep)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Search, "_train", spy)
+            ticket = Search(zoo.row("lth").recipe, lenet(), digits, 0.9, 0, SHORT, control=control).run()
+        assert ticket_faults(ticket, 0.9) <= {"revived"}  # a shuffled mask is not inside the last round's
+        return ticket, seen[0]
+
+    plain, _ = run(None)
+    moved, _ = run("shuffled")
+    fresh, start = run("reinitialised")
+    assert masks.layer_sparsity(moved.mask) == masks.layer_sparsity(plain.mask)
+    assert masks.digest(moved.mask) != masks.digest(plain.mask) == masks.digest(fresh.mask)
+    assert all(masks.digest(a) == masks.digest(b) for a, b in zip(moved.masks[:-1], plain.masks[:-1], strict=True))
+    for name, kept in fresh.mask.items():
+        assert not start[name][~kept].any() and not torch.equal(start[name][kept], fresh.initial[name][kept])
+
+
+def test_l1_shrinks_prunable_weights_and_nothing_else(digits):
+    without = search(digits, dataclasses.replace(zoo.row("l1").recipe, penalty=None))[0].network
+    pressed = search(digits, dataclasses.replace(zoo.row("l1").recipe, penalty=L1(3e-3)))[0].network
+    ratio = {
+        name: float(weight.detach().abs().sum() / other.detach().abs().sum())
+        for (name, weight), other in zip(pressed.named_parameters(), without.parameters(), strict=True)
+    }
+    assert all(value < 0.9 for name, value in ratio.items() if name.endswith("weight")), ratio
+    network = torch.nn.Linear(64, 10)
+    phase = Phase("free", 1, 1, lr=0.1, lasso=0.5)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    Masking(optimizer, network, phase)
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert torch.allclose(network.weight, before["weight"] - 0.05 * before["weight"].sign(), atol=1e-7)
+    assert torch.equal(network.bias, before["bias"])
+
+
 def test_the_penalty_is_zero_before_the_early_stop_and_then_grows(digits):
     done, _ = search(digits, "unilth", budget=Budget(epochs=40, tune=0.25, batch=128))
     free = [row for row in done.rows if row["phase"] == "free"]
@@ -302,8 +350,13 @@ def test_progress_counts_every_epoch():
 
 
 def test_tiny_budgets_still_end_with_the_sparsity_asked(digits):
+    tiny = Budget(epochs=1, tune=0.4, batch=256)
     for name in PRUNING:
-        _, ticket = search(digits, name, budget=Budget(epochs=1, tune=0.4, batch=256))
+        if zoo.row(name).recipe.rewind.to == "step":
+            with pytest.raises(UserError, match="rewinding to step 8 needs that many steps"):
+                search(digits, name, budget=tiny)
+            continue
+        _, ticket = search(digits, name, budget=tiny)
         assert ticket_faults(ticket, 0.9) == set()
 
 

@@ -26,11 +26,22 @@ def test_every_field_moves_the_digest():
     others = {
         "recipe": "lth", "network": "conv-small", "data": "other", "sparsity": 0.5, "seed": 1, "epochs": 2, "batch": 3,
         "lr": 0.2, "momentum": 0.1, "tune": 0.1, "threads": 2, "patience": 1, "power": 3.0, "ceiling": 0.5, "l2": 1.0,
-        "rounds": 2, "scope": "global", "rewind": "initial",
+        "rounds": 2, "scope": "global", "rewind": "initial", "l1": 0.1, "score": "snip", "spare": True,
+        "control": "shuffled",
     }  # fmt: skip
     assert others.keys() == {field.name for field in dataclasses.fields(RunSpec)}
     digests = {dataclasses.replace(spec, **{name: value}).digest() for name, value in others.items()}
     assert len(digests | {spec.digest()}) == len(others) + 1
+
+
+def test_a_choice_that_is_not_made_leaves_the_text_alone():
+    text = json.loads(RunSpec("unilth", l2=None).to_json())
+    assert "l2" not in text and "control" not in text and text["recipe"] == "unilth"
+    assert RunSpec.from_json(RunSpec("unilth").to_json()) == RunSpec("unilth")
+    with pytest.raises(UserError, match="control must be"):
+        RunSpec("omp", control="shuffle")
+    with pytest.raises(UserError, match="'spare'"):
+        RunSpec("omp", spare=1)
 
 
 def test_numbers_are_one_spelling():

@@ -1,0 +1,86 @@
+"""Scores that ask the loss or the network's output: SNIP, GraSP and SynFlow. All work on a copy of the network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unilth.sims.masks import prunable
+from unilth.sims.scores import Score, Sight, lamp, magnitude, random
+
+TEMPERATURE = 200.0  # GraSP's logits are divided by it (Wang et al. 2020, published code)
+
+
+def snip(sight: Sight) -> dict[str, Tensor]:
+    """|g w|, the change of the loss to first order when w goes (Lee, Ajanthan and Torr 2019)."""
+    network, weights = _copied(sight)
+    loss = F.cross_entropy(network(sight.inputs), sight.labels)
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    return {name: (g * w).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+
+
+def grasp(sight: Sight) -> dict[str, Tensor]:
+    """w (H g): large where the gradient flow needs the weight (Wang, Zhang and Grosse 2020).
+
+    Their score is -w (H g), and its largest values go. Signed: half of the weights may score below 0.
+    """
+    network, weights = _copied(sight)
+    values = list(weights.values())
+    loss = F.cross_entropy(network(sight.inputs) / TEMPERATURE, sight.labels)
+    gradients = torch.autograd.grad(loss, values, create_graph=True)
+    flow = sum((g * g.detach()).sum() for g in gradients)
+    assert isinstance(flow, Tensor)
+    products = torch.autograd.grad(flow, values)
+    return {name: (w * h).detach() for (name, w), h in zip(weights.items(), products, strict=True)}
+
+
+def synflow(sight: Sight) -> dict[str, Tensor]:
+    """|w dR/dw|, R the sum of the outputs for ones through the network of absolute values (Tanaka et al. 2020).
+
+    Data-free, in evaluation mode and in float64, where products of the absolute weights of some hundred layers still
+    have their place. Meant for many steps inside one draw (``MaskRule.steps``), each under the last one's mask.
+    """
+    network = copy.deepcopy(sight.network).double().eval()
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.is_floating_point():
+                tensor.abs_()
+    weights = _masked(prunable(network), sight)
+    ones = torch.ones(1, *sight.inputs.shape[1:], dtype=torch.float64, device=sight.inputs.device)
+    gradients = torch.autograd.grad(network(ones).sum(), list(weights.values()))
+    return {name: (g * w).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+
+
+SCORES: dict[str, Score] = {
+    "magnitude": magnitude,
+    "random": random,
+    "lamp": lamp,
+    "snip": snip,
+    "grasp": grasp,
+    "synflow": synflow,
+}
+
+
+def _copied(sight: Sight) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    """A copy in training mode, its dropout switched off, under the mask so far."""
+    network = copy.deepcopy(sight.network).train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    return network, _masked(prunable(network), sight)
+
+
+@torch.no_grad()
+def _masked(weights: dict[str, nn.Parameter], sight: Sight) -> dict[str, nn.Parameter]:
+    for name, weight in weights.items():
+        weight.requires_grad_(True)  # a frozen layer is scored as well
+        if name in sight.mask:
+            weight.masked_fill_(~sight.mask[name], 0.0)
+    return weights
+
+
+__all__: Sequence[str] = ("SCORES", "grasp", "snip", "synflow")
