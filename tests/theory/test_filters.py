@@ -66,6 +66,13 @@ def test_the_flat_penalty_is_the_limit_of_the_effective_penalty(rule: Filter) ->
     np.testing.assert_allclose(penalty[:, 0], penalty[:, 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", [heavy_ball(0.7), heavy_ball(3.0), NESTEROV], ids=lambda f: f.name)
+def test_the_flat_penalty_of_a_short_time_does_not_cancel(rule: Filter) -> None:
+    times = np.array([1e-5, 1e-3, 0.01, 0.03, 0.06, 0.0714, 0.0715, 0.2])
+    penalty = rule.effective_penalty([0.0, 1e-11], times)
+    np.testing.assert_allclose(penalty[:, 0], penalty[:, 1], rtol=1e-9)
+
+
 def test_a_negative_factor_of_gradient_descent_keeps_its_sign() -> None:
     u = np.array([0.5, 1.0, 1.5, 1.999999999, 2.0, 2.5])
     for k in (0, 1, 2, 3, 8):
