@@ -157,7 +157,12 @@ class Theorem:
             raise ValueError(
                 f"theorem {self.id}: bound is {self.bound!r}; use identity, tight, upper, lower or counterexample"
             )
-        self.near_miss(self.claim)  # a near miss that names nothing of the theorem's is a KeyError here, not later
+        try:
+            self.near_miss(self.claim)
+        except KeyError as missing:
+            raise ValueError(
+                f"theorem {self.id}: the near miss ({self.near_miss}) names {missing}, which the theorem does not have"
+            ) from None
         if not self.source or not self.proof:
             raise ValueError(
                 f"theorem {self.id}: source and proof must not be empty (write 'not found in the literature')"

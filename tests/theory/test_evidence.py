@@ -78,8 +78,8 @@ def test_every_constant_moves_both_ways_and_every_hypothesis_is_dropped() -> Non
         ({"bound": "sharp"}, ValueError),
         ({"source": ""}, ValueError),
         ({"proof": ""}, ValueError),
-        ({"near_miss": Move("TWO")}, KeyError),
-        ({"near_miss": Drop("complex")}, KeyError),
+        ({"near_miss": Move("TWO")}, ValueError),
+        ({"near_miss": Drop("complex")}, ValueError),
     ],
 )
 def test_an_incomplete_theorem_cannot_be_written(change: dict[str, object], error: type[Exception]) -> None:
