@@ -73,6 +73,13 @@ def test_the_flat_penalty_of_a_short_time_does_not_cancel(rule: Filter) -> None:
     np.testing.assert_allclose(penalty[:, 0], penalty[:, 1], rtol=1e-9)
 
 
+def test_critical_damping_is_the_limit_from_both_sides() -> None:
+    t = np.array([0.1, 1.0, 3.0, 20.0])
+    exact = np.exp(-t / 2) * (1 + t / 2)
+    np.testing.assert_allclose(heavy_ball(0.5).residual([0.25], t)[:, 0], exact, rtol=1e-13)
+    np.testing.assert_allclose(heavy_ball(0.5).gain([0.25], t)[:, 0], 1 - exact, rtol=1e-12)
+
+
 def test_a_negative_factor_of_gradient_descent_keeps_its_sign() -> None:
     u = np.array([0.5, 1.0, 1.5, 1.999999999, 2.0, 2.5])
     for k in (0, 1, 2, 3, 8):
