@@ -158,6 +158,7 @@ def test_a_replayed_root_keeps_the_digits_of_its_ends() -> None:
     ends = {"lower": "-1/100000000000000000000000000", "upper": "1/100000000000000000000000000"}
     found = replayed(lambda: root(lambda x: x, -1, 1), "root", **ends)
     assert found is not None and found.width <= Fraction("2.1e-26")
+    assert len(found.lower.partition(".")[2]) == 28
 
 
 def test_a_zero_at_an_end_has_no_certain_sign() -> None:
