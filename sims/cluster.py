@@ -75,6 +75,7 @@ class Share:
     run: str
     check: str | None
     path: tuple[str, ...]
+    device: str = "cpu"
 
     def __call__(self) -> None:
         """Do the runs; failures are noted in the results directory."""
@@ -82,8 +83,11 @@ class Share:
         store = Store(self.out)
         left = [spec for spec in self.specs if not _done(store, spec)]
         if left:
-            for _ in worked(Pool(self.run, self.check, self.out, self.data_dir, self.workers), store, left):
+            for _ in worked(self._pool(), store, left):
                 pass
+
+    def _pool(self) -> Pool:
+        return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device)
 
     def checkpoint(self) -> Any:
         """Called by submitit on preemption or timeout: the same share again, which skips what is finished by then."""
@@ -100,13 +104,15 @@ def sweep_on_slurm(
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
     data_dir: Path | None = None,
+    device: str = "cpu",
     run: str = RUN,
     check: str | None = CHECK,
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet as SLURM array jobs, and wait for them.
 
-    ``workers`` runs go on at a time in each array task; ``run`` and ``check`` as in `sweep`. Raises ``UserError`` where
-    there is no SLURM or the directory cannot be used, and with SLURM's own words where it refuses the job.
+    ``workers`` runs go on at a time in each array task; ``device``, ``run`` and ``check`` as in `sweep`. Raises
+    ``UserError`` where there is no SLURM or the directory cannot be used, and with SLURM's own words where it refuses
+    the job.
     """
     began = time.monotonic()
     if workers < 1:
@@ -131,7 +137,7 @@ def sweep_on_slurm(
             failure(store, spec).unlink(missing_ok=True)
         count = max(1, min(cluster.tasks, len(fresh)))
         if fresh:
-            common = (store.root, data_dir, workers, run, check, tuple(sys.path))
+            common = (store.root, data_dir, workers, run, check, tuple(sys.path), device)
             shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
             jobs |= _submit(store, cluster, campaign.name, shares)
             write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import platform
 import resource
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -140,7 +141,8 @@ class Search:
         """What the mask rule may see: the network and some training examples, the same at every draw."""
         inputs, labels = self.data.train
         some = torch.randperm(len(labels), generator=stream(self.seed, "examples"))[:EXAMPLES].to(labels.device)
-        return Sight(self.network, self.data.prepare(inputs[some]), labels[some], self.mask, self.draws)
+        seen = inputs[some] if inputs.is_floating_point() else self.data.prepare(inputs[some])
+        return Sight(self.network, seen, labels[some], self.mask, self.draws)
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""
@@ -283,7 +285,7 @@ def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
 def find(
     recipe: Recipe | str,
     network: nn.Module,
-    data: Dataset,
+    data: Dataset | Any,
     sparsity: float,
     *,
     seed: int,
@@ -293,9 +295,13 @@ def find(
     """Find a ticket of ``sparsity`` with a recipe (or the name of one) and fine-tune it; ``network`` is left as it is.
 
     The network's present values are the ticket's initial values. ``seed`` decides the order of the data and random
-    masks. Only ``data.train`` and ``data.validation`` are read.
+    masks. ``data`` is a `Dataset`, or anything with ``train`` and ``validation`` (inputs, labels) in floating-point
+    numbers; nothing else of it is read.
     """
     chosen = zoo.row(recipe).recipe if isinstance(recipe, str) else recipe
+    if not isinstance(data, Dataset):
+        classes = 1 + max(int(labels.max()) for _, labels in (data.train, data.validation))
+        data = Dataset("given", classes, data.train, data.validation, data.validation)
     masks.exact_sparsity(sparsity)
     return Search(chosen, network, data, sparsity, seed, budget or Budget(), progress).run()
 
@@ -330,14 +336,15 @@ def execute(
     recipe = zoo.recipe(spec)
     began = time.perf_counter()
     with _threads(spec.threads):
-        stored = load(spec.data, data_dir)
+        stored = _augmented(load(spec.data, data_dir), spec.augment)
         network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
         data = stored.to(device)
-        budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum)
-        data_digest = stored.digest()
+        precision = cast(Precision, spec.precision or "float32")
+        budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum, precision)
+        data_digest, origin = stored.digest(), networks.origin(spec.network)
         kept = None
         if checkpoint is not None:
-            identity = _identity(spec, data_digest, network, device)
+            identity = _identity(spec, data_digest, network, device, origin)
             kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
         search = Search(
             recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control
@@ -353,6 +360,8 @@ def execute(
         "unilth": __version__,
         "recipe": dataclasses.asdict(recipe),
         "data_digest": data_digest,
+        "data": stored.facts(),
+        "network": origin,
         "ticket_digest": ticket.digest(),
         "mask_digest": masks.digest(ticket.mask),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
@@ -379,7 +388,16 @@ def execute(
     return ticket, record
 
 
-def _identity(spec: RunSpec, data_digest: str, network: torch.nn.Module, device: str) -> dict[str, str]:
+def _augmented(data: Dataset, augment: str | None) -> Dataset:
+    """The data with its usual augmentation (also for None) or without any."""
+    if augment == "standard" and data.augment is None:
+        raise UserError(f"the data {data.name!r} have no standard augmentation: leave augment out")
+    return dataclasses.replace(data, augment=None) if augment == "none" else data
+
+
+def _identity(
+    spec: RunSpec, data_digest: str, network: nn.Module, device: str, origin: dict[str, Any]
+) -> dict[str, str]:
     """What must be the same for a run to go on where another process left it."""
     initial = Ticket({}, dict(network.state_dict()), {})
     return {
@@ -387,6 +405,7 @@ def _identity(spec: RunSpec, data_digest: str, network: torch.nn.Module, device:
         "code": f"unilth {__version__}, {code_digest()}",
         "libraries": f"torch {torch.__version__}, numpy {np.__version__}",
         "data": data_digest,
+        "network": json.dumps(origin, sort_keys=True),
         "initial weights": initial.digest(),
         "kind of device": torch.device(device).type,
     }

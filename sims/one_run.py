@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims import networks, tickets, zoo
+from unilth.sims import devices, networks, tickets, zoo
 from unilth.sims.checkpoints import FILE, SECONDS
 from unilth.sims.data import DATA
 from unilth.sims.find import Progress, execute
@@ -24,20 +24,22 @@ def find_into(
     data_dir: Path | None = None,
     progress: Progress | None = None,
     *,
+    device: str = "cpu",
     every: float = SECONDS,
     say: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Do the run of ``spec`` unless ``folder`` already holds it; the record, and whether it was done now.
 
     A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
-    removed in the end; ``say`` gets a sentence where it cannot be used.
+    removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N.
     UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or cannot
     be written.
     """
     zoo.recipe(spec)
-    for key, known in (("network", networks.NETWORKS), ("data", DATA)):
-        if getattr(spec, key) not in known:
-            raise UserError(f"there is no {key} {getattr(spec, key)!r}{closest(getattr(spec, key), known)}")
+    device = devices.chosen(device)
+    networks.lookup(spec.network)
+    if spec.data not in DATA:
+        raise UserError(f"there is no data {spec.data!r}{closest(spec.data, DATA)}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file: give a folder")
     if any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
@@ -55,7 +57,9 @@ def find_into(
     if not writable:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
     checkpoint = folder / FILE
-    ticket, record = execute(spec, data_dir=data_dir, progress=progress, checkpoint=checkpoint, every=every, say=say)
+    ticket, record = execute(
+        spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
+    )
     ticket.save(folder)
     tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
     checkpoint.unlink(missing_ok=True)
@@ -73,6 +77,8 @@ def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
             return None
         record = read_json(folder / RECORD)
         same = isinstance(record, dict) and RunSpec.from_dict(record.get("spec")) == spec
+        then = record.get("network", {}) if same else {}  # a network of the user's own may be another by now
+        same = same and isinstance(then, dict) and then.get("sha256") == networks.origin(spec.network).get("sha256")
         whole = same and tickets.Ticket.load(folder).digest() == record.get("ticket_digest")
     except UserError:
         raise other from None

@@ -41,6 +41,7 @@ class Event:
 class _Worker:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    number: int
     ready: bool = False
     spec: RunSpec | None = None
     unread: bytes = field(default=b"", repr=False)
@@ -48,13 +49,17 @@ class _Worker:
 
 @dataclass(frozen=True)
 class Pool:
-    """How runs are done: ``run`` and ``check`` are ``module:callable`` (see `worker.serve`), ``out`` is the store."""
+    """How runs are done: ``run`` and ``check`` are ``module:callable`` (see `worker.serve`), ``out`` is the store.
+
+    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn.
+    """
 
     run: str
     check: str | None
     out: Path
     data_dir: Path | None
     workers: int
+    device: str = "cpu"
 
     def work(self, specs: Sequence[RunSpec]) -> Generator[Event, None, None]:
         """Do all runs, yielding what happens; close the iterator (or raise inside it) and every worker is killed.
@@ -110,13 +115,15 @@ class _Shift:
             env=os.environ | ONE_THREAD,
             process_group=0,  # Ctrl-C in the terminal is for the parent, which ends the workers itself
         )  # fmt: skip
-        worker = _Worker(process, log)
+        taken = {worker.number for worker in self.workers}
+        worker = _Worker(process, log, next(number for number in range(len(taken) + 1) if number not in taken))
         self.workers.append(worker)
         assert process.stdout is not None
         self.selector.register(process.stdout, selectors.EVENT_READ, worker)
         pool = self.pool
         setup = {"run": pool.run, "check": pool.check, "out": str(pool.out.absolute()), "path": sys.path}
-        self._send(worker, setup | {"data_dir": str(pool.data_dir.absolute()) if pool.data_dir else None})
+        data_dir = str(pool.data_dir.absolute()) if pool.data_dir else None
+        self._send(worker, setup | {"data_dir": data_dir, "device": pool.device, "number": worker.number})
 
     def _assign(self) -> Iterator[Event]:
         for worker in self.workers:

@@ -63,7 +63,7 @@ class Store:
         if not folder.exists():
             return None
         record = read_record(folder / RECORD)
-        if record["spec_digest"] != spec.digest() or record["spec"] != asdict(spec):
+        if record["spec_digest"] != spec.digest() or _given(record["spec"]) != _given(asdict(spec)):
             raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
         for name, size in record["files"].items():
             path = folder / name
@@ -143,6 +143,11 @@ def run_name(spec: RunSpec) -> str:
     words = (spec.recipe, spec.network, spec.data)
     readable = [re.sub(r"[^A-Za-z0-9_+.-]+", "_", word)[:40].lstrip(".") or "_" for word in words]
     return "-".join([*readable, f"s{spec.sparsity:g}", f"seed{spec.seed}", spec.digest()[:8]])
+
+
+def _given(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices that were made: a record may be older than a choice that nobody made."""
+    return {key: value for key, value in spec.items() if value is not None}
 
 
 def _is_dead(temporary: Path) -> bool:

@@ -56,6 +56,8 @@ class RunSpec:
     score: str | None = None
     spare: bool | None = None
     control: str | None = None
+    precision: str | None = None
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(RunSpec)
@@ -74,6 +76,10 @@ class RunSpec:
                 raise UserError(f"{name} must be positive, not {value}")
         if self.control not in (None, "shuffled", "reinitialised"):
             raise UserError(f"control must be 'shuffled' or 'reinitialised', not {self.control!r}")
+        for name, known in {"precision": ("float32", "bfloat16"), "augment": ("none", "standard")}.items():
+            value = getattr(self, name)
+            if value not in (None, *known):
+                raise UserError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
         for name in ("sparsity", "momentum", "tune"):
             value = getattr(self, name)
             if not 0 <= value < 1:

@@ -78,16 +78,19 @@ def sweep(
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     data_dir: Path | None = None,
+    device: str = "cpu",
     run: str = RUN,
     check: str | None = CHECK,
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: one a core).
 
-    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., checkpoint=...)``
+    ``device`` is auto, cpu, cuda or cuda:N; the workers share the GPUs in turn, so several tickets train on each.
+
+    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...)``
     returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
-    ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; ``check`` names what
-    refuses impossible specs before the first run. Raises ``UserError`` for those, for a directory that cannot be used
-    and for one that another sweep uses.
+    ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; ``check`` names what refuses impossible
+    specs before the first run. Raises ``UserError`` for those, for a directory that cannot be used and for one that
+    another sweep uses.
     """
     began = monotonic()
     if workers is not None and workers < 1:
@@ -104,7 +107,7 @@ def sweep(
         tally = Tally(todo.finished, todo.left, count)
         if todo.left:
             try:
-                pool = Pool(run, check, store.root, data_dir, count)
+                pool = Pool(run, check, store.root, data_dir, count, device)
                 with closing(worked(pool, store, todo.left)) as events:
                     for event in events:
                         tally.take(event)

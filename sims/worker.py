@@ -7,6 +7,7 @@ also in the middle of a run: run folders appear whole or not at all, so nothing 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -30,9 +31,10 @@ Message = dict[str, Any]
 def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     """Answer requests until there are no more.
 
-    The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path"}``, answered
-    by ``ready`` or ``unusable``; then ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and
-    ``{"spec": ...}`` by ``done`` or ``failed``.
+    The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path", "device",
+    "number"}``, answered by ``ready``, by ``unusable`` or, for a device that is not here, by ``refused``; then
+    ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and ``{"spec": ...}`` by ``done`` or
+    ``failed``.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
     """
@@ -46,6 +48,13 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     except ImportError as error:
         emit({"event": "unusable", "module": error.name, "reason": _one_line(error)})
         return
+    try:
+        device = (
+            "cpu" if setup["device"] == "cpu" else named("unilth.sims.devices:chosen")(setup["device"], setup["number"])
+        )
+    except UserError as error:
+        emit({"event": "refused", "reason": str(error)})
+        return
     store = Store(Path(setup["out"]))
     emit({"event": "ready"})
     for request in stream:
@@ -57,7 +66,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
             except (UserError, OSError) as error:
                 emit({"event": "refused", "reason": str(error)})
         else:
-            emit(_done(run, RunSpec.from_dict(request["spec"]), store, data_dir))
+            emit(_done(functools.partial(run, data_dir=data_dir, device=device), request["spec"], store))
 
 
 def named(target: str) -> Callable[..., Any]:
@@ -69,11 +78,12 @@ def named(target: str) -> Callable[..., Any]:
     return found
 
 
-def _done(run: Callable[..., Any], spec: RunSpec, store: Store, data_dir: Path | None) -> Message:
+def _done(run: Callable[..., Any], given: Any, store: Store) -> Message:
+    spec = RunSpec.from_dict(given)
     began = perf_counter()
     try:
         if not _already(store, spec):
-            ticket, record = run(spec, data_dir=data_dir, checkpoint=store.checkpoint(spec))
+            ticket, record = run(spec, checkpoint=store.checkpoint(spec))
             store.write(spec, record, ticket.save if ticket is not None else None)
         store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on

@@ -26,7 +26,7 @@ class Ticket:
                 file.write(self.content[500:])
 
 
-def execute(spec: RunSpec, *, data_dir: Path, checkpoint: Path) -> tuple[Ticket, dict]:
+def execute(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> tuple[Ticket, dict]:
     """The recipe's name says what happens. Leaves its process id in ``data_dir``, for those who want to kill it."""
     (data_dir / "pids").mkdir(exist_ok=True)
     (data_dir / "pids" / str(os.getpid())).touch()
@@ -46,10 +46,10 @@ def execute(spec: RunSpec, *, data_dir: Path, checkpoint: Path) -> tuple[Ticket,
     return Ticket(repr(numbers).encode() * 2), record | {"timing": timing}
 
 
-def slow(spec: RunSpec, *, data_dir: Path, checkpoint: Path) -> tuple[Ticket, dict]:
+def slow(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> tuple[Ticket, dict]:
     """The same in a second and a half, so that there is time to interrupt it."""
     time.sleep(1.5)
-    return execute(spec, data_dir=data_dir, checkpoint=checkpoint)
+    return execute(spec, data_dir=data_dir, device=device, checkpoint=checkpoint)
 
 
 def refuses(specs: list[RunSpec], *, data_dir: Path) -> None:

@@ -298,6 +298,7 @@ def test_a_worker_of_a_sweep_goes_on_where_a_dead_one_was(tmp_path, straight):
     tree["tree"]["seconds"] = 1000.0  # so that the record tells whether it was used
     path.write_bytes(packed(tree))
     setup = {"run": RUN, "check": None, "out": str(store.root), "data_dir": None, "path": list(sys.path)}
+    setup |= {"device": "cpu", "number": 0}
     serve([setup, {"spec": dataclasses.asdict(SPEC)}], said.append)
     record = store.finished(SPEC)
     assert [message["event"] for message in said] == ["ready", "done"] and record["timing"]["seconds"] > 1000

@@ -272,7 +272,7 @@ def test_a_run_that_raises_is_reported_and_tried_by_the_next_sweep_only(tmp_path
     assert (again.skipped, again.done, len(again.failed)) == (2, 0, 1)
     (tmp_path / "fixed").mkdir()
     (tmp_path / "fixed" / "fixed_runs.py").write_text(
-        "def execute(spec, *, data_dir, checkpoint):\n    return None, {'test': {'accuracy': 1.0}}\n"
+        "def execute(spec, *, data_dir, device, checkpoint):\n    return None, {'test': {'accuracy': 1.0}}\n"
     )
     sys.path.insert(0, str(tmp_path / "fixed"))
     try:
@@ -360,6 +360,7 @@ def test_175_finished_runs_are_skipped_fast_and_without_torch(tmp_path: Path) ->
 def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     """The worker's own loop, in this process: what a subprocess does is not seen by coverage."""
     setup = {"run": "fake_runs:execute", "check": None, "out": str(tmp_path / "out"), "data_dir": str(data_dir)}
+    setup |= {"device": "cpu", "number": 0}
     (tmp_path / "out").mkdir()
     specs = [json.loads(RunSpec(recipe).to_json()) for recipe in ("lth", "lth", "raises")]
     heard: list[dict] = []
@@ -371,6 +372,9 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     heard.clear()
     worker.serve([setup | {"path": list(sys.path), "run": "fake_runs:nothing"}], heard.append)
     assert heard[0]["event"] == "unusable" and "has no callable 'nothing'" in heard[0]["reason"]
+    heard.clear()
+    worker.serve([setup | {"path": list(sys.path), "device": "cuda:999"}], heard.append)
+    assert [message["event"] for message in heard] == ["refused"] and "device 'cuda:999'" in heard[0]["reason"]
     heard.clear()
     worker.serve([setup | {"path": list(sys.path), "check": "fake_runs:refuses"}, {"check": specs}], heard.append)
     assert heard[1] == {"event": "refused", "reason": "of 3 specs the first has an unknown recipe"}

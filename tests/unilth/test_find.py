@@ -70,9 +70,13 @@ def test_never_over_another_ticket(tmp_path, capsys):
         (["omp", "--epochs", "0"], "epochs must be at least 1, not 0"),
         (["omp", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["omp", "--patience", "3"], "does not stop early"),
-        (["omp", "--scope", "row"], "scope must be 'global' or 'layer'"),
+        (["omp", "--scope", "row"], "scope must be 'global', 'layer', 'erk' or 'balanced'"),
         (["omp", "--rewind", "step"], "rewind"),
         (["omp", "--lr", "10000", *QUICK], "lower lr"),
+        (["omp", "--device", "cuda:999"], "device 'cuda:999': torch sees"),
+        (["omp", "--precision", "float16"], "precision must be 'float32' or 'bfloat16', not 'float16'"),
+        (["omp", "--augment", "standard"], "the data 'digits' have no standard augmentation"),
+        (["omp", "--device", "gpu"], "device must be auto, cpu, cuda or cuda:N, not 'gpu'"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, argv, said):

@@ -24,13 +24,15 @@ class Args:
     """
 
     recipe: tyro.conf.Positional[str]
-    """dense, omp, lth, l2, dlth, unilth or unidlth"""
+    """dense, omp, omp-layer, lamp, lth, lth-step, lth-rate, l2, l1, greg-1, dlth, dlth-iter, snip, grasp, synflow,
+    random, random-erk, random-balanced, unilth or unidlth"""
     out: Path
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
-    """lenet-300-100, conv-small, conv-2/4/6, resnet20/56 (or resnet20-a, resnet56-a), resnet18, wrn-22-2 or vgg16"""
+    """lenet-300-100, conv-small, conv-2/4/6, resnet20/32/56 (or resnet20-a, ...), resnet18, wrn-22-2, wrn-28-2/4/10,
+    vgg16, vit, or one of your own: package.module:callable or path/to/file.py:callable"""
     data: str = RunSpec.data
-    """digits"""
+    """digits; from --data-dir also cifar10, cifar100, mnist, fashion_mnist, tinyimagenet100"""
     sparsity: float = RunSpec.sparsity
     """fraction of the prunable weights to prune, in [0, 1)"""
     seed: int = RunSpec.seed
@@ -45,6 +47,8 @@ class Args:
     """momentum of SGD"""
     tune: float = RunSpec.tune
     """share of the epochs that fine-tunes the pruned network"""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N; the same bits again only on the CPU"""
     threads: int = RunSpec.threads
     """threads for torch; another number ends in other bits"""
     patience: int | None = None
@@ -61,6 +65,18 @@ class Args:
     """global (all layers together) or layer"""
     rewind: str | None = None
     """initial, step:K, rate or none"""
+    l1: float | None = None
+    """strength of the L1 penalty"""
+    score: str | None = None
+    """what the mask rule compares: magnitude, random, snip, grasp, ... or module:callable of your own"""
+    spare: bool | None = None
+    """whether the first convolution and the last linear layer stay dense"""
+    control: str | None = None
+    """shuffled (the mask, within layers) or reinitialised (the weights): what a ticket is to be better than"""
+    precision: str | None = None
+    """float32 (default) or bfloat16 (autocast: for GPUs and processors that have it, very slow elsewhere)"""
+    augment: str | None = None
+    """none, or standard (default where a data set has one)"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = field(default=None)
     """where data sets lie that do not ship with a dependency"""
 
@@ -69,7 +85,7 @@ def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth find", description=Args.__doc__)
     values = dataclasses.asdict(args)
-    out, data_dir = values.pop("out"), values.pop("data_dir")
+    out, data_dir, device = values.pop("out"), values.pop("data_dir"), values.pop("device")
     spec = RunSpec(**values)
     from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 
@@ -89,6 +105,7 @@ def main(argv: list[str]) -> int:
             out,
             data_dir,
             lambda done, total, what: bar.update(task, completed=done, description=what),
+            device=device,
             say=lambda sentence: shown.print(sentence, soft_wrap=True, highlight=False, markup=False),
         )
     console = Console()

@@ -32,6 +32,8 @@ class Args:
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
     """processes that train at the same time; default one a core, on a cluster one in each array task"""
+    device: str = "auto"
+    """auto (the GPUs where there are any), cpu, cuda or cuda:N; the workers share the GPUs in turn"""
     engine: Literal["local", "slurm"] = "local"
     """where the runs are done: in processes here, or as array jobs of a SLURM cluster (needs the extra `cluster`)"""
     slurm: Cluster = field(default_factory=Cluster)
@@ -55,9 +57,14 @@ def main(argv: list[str]) -> int:
     with shown_progress() as show:
         if args.engine == "slurm":
             workers = 1 if args.workers is None else args.workers
-            summary = sweep_on_slurm(campaign, out, args.slurm, workers=workers, progress=show, data_dir=args.data_dir)
+            summary = sweep_on_slurm(
+                campaign, out, args.slurm,
+                workers=workers, progress=show, data_dir=args.data_dir, device=args.device,
+            )  # fmt: skip
         else:
-            summary = sweep(campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir)
+            summary = sweep(
+                campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir, device=args.device
+            )
     say_summary(console, summary, out)
     return 0 if summary.ok else 1
 

@@ -1,0 +1,28 @@
+"""Which device a run trains on, from what a user writes: auto, cpu, cuda or cuda:N."""
+
+from __future__ import annotations
+
+import torch
+
+from unilth.errors import UserError
+
+
+def chosen(name: str, number: int = 0) -> str:
+    """The torch device that ``name`` stands for in the process that has the ``number`` among those that train.
+
+    ``auto`` is ``cuda`` where there is a GPU and otherwise ``cpu``; ``cuda`` deals the GPUs out in turn, so that more
+    processes than GPUs share them evenly. UserError for a device that is not here.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if count else "cpu"
+    if name == "cpu":
+        return name
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or not (name == kind or (index.isascii() and index.isdigit())):
+        raise UserError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+    if not count:
+        raise UserError(f"device {name!r}: torch sees no GPU here; give auto or cpu")
+    if index and int(index) >= count:
+        raise UserError(f"device {name!r}: torch sees {count} GPUs here, the last is cuda:{count - 1}")
+    return f"cuda:{int(index) if index else number % count}"

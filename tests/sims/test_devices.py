@@ -1,0 +1,58 @@
+"""Devices: what a user writes, and how several processes share the GPUs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from unilth.errors import UserError
+from unilth.sims import pool
+from unilth.sims.devices import chosen
+
+
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_without_a_gpu(monkeypatch):
+    gpus(monkeypatch, 0)
+    assert chosen("auto") == chosen("auto", 3) == chosen("cpu") == "cpu"
+    for name in ("cuda", "cuda:0"):
+        with pytest.raises(UserError, match="torch sees no GPU here"):
+            chosen(name)
+
+
+def test_gpus_are_dealt_out_in_turn(monkeypatch):
+    gpus(monkeypatch, 2)
+    assert [chosen("auto", number) for number in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert chosen("cuda", 5) == "cuda:1" == chosen("cuda:1", 4) and chosen("cpu", 1) == "cpu"
+    with pytest.raises(UserError, match="the last is cuda:1"):
+        chosen("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "CUDA", "cuda:²", "cpu:0"])
+def test_other_words_are_refused(monkeypatch, name):
+    gpus(monkeypatch, 1)
+    with pytest.raises(UserError, match="auto, cpu, cuda or cuda:N"):
+        chosen(name)
+
+
+def test_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch, tmp_path):
+    class Process:
+        stdin = stdout = sys.stdout
+
+    sent: list[dict] = []
+    monkeypatch.setattr(pool.subprocess, "Popen", lambda *arguments, **options: Process())
+    shift = pool._Shift(pool.Pool("run", None, Path(tmp_path), None, 3, "cuda"), pool.deque())
+    monkeypatch.setattr(shift.selector, "register", lambda *arguments: None)
+    monkeypatch.setattr(shift, "_send", lambda worker, message: sent.append(message))
+    for _ in range(3):
+        shift._hire()
+    del shift.workers[1]
+    shift._hire()
+    assert [message["number"] for message in sent] == [0, 1, 2, 1] and {m["device"] for m in sent} == {"cuda"}
+    shift.selector.close()
