@@ -1,0 +1,57 @@
+"""Top eigenpairs and trace of a symmetric operator that is only known by its products with vectors.
+
+SciPy's eigsh (implicitly restarted Lanczos) keeps `2k + 1` vectors at most, about two per eigenpair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from unilth.errors import UserError
+
+Array = NDArray[np.float64]
+Product = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Hutchinson's estimate and its standard error over the probes."""
+
+    value: float
+    error: float
+    probes: int
+
+
+def top_eigenpairs(product: Product, size: int, k: int, seed: int = 0, tolerance: float = 1e-9) -> tuple[Array, Array]:
+    """The k algebraically largest eigenvalues, descending (k,), and their eigenvectors in columns (size, k)."""
+    if not 1 <= k < size:
+        raise UserError(f"{k} eigenpairs of a matrix of size {size} were asked for: give 1 ... {size - 1}")
+
+    def multiply(v: Array) -> Array:
+        return product(torch.from_numpy(np.ascontiguousarray(v).reshape(-1))).detach().numpy()
+
+    operator = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
+    first = np.random.default_rng(seed).standard_normal(size)
+    lanczos = min(size, max(2 * k + 1, 20))
+    values, vectors = eigsh(operator, k=k, which="LA", v0=first, ncv=lanczos, tol=tolerance)
+    order = np.argsort(-values)
+    return values[order], vectors[:, order]
+
+
+def hutchinson_trace(product: Product, size: int, probes: int, generator: torch.Generator) -> Trace:
+    """The mean of z'Az over Rademacher vectors z (Hutchinson 1990); the standard error is over the probes (>= 2)."""
+    if probes < 2:
+        raise UserError(f"probes is {probes}: give at least 2, one has no error")
+    found = []
+    for _ in range(probes):
+        z = (torch.randint(0, 2, (size,), generator=generator) * 2 - 1).double()
+        found.append(float(z @ product(z)))
+    return Trace(float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(probes)), probes)
