@@ -1,0 +1,55 @@
+"""Rows of the zoo that the kit does not ship as finders pass it too, each with what it may claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from unilth.sims import zoo
+from unilth.sims.find import find
+from unilth.sims.invariants import check, ticket_finder
+from unilth.sims.invariants.ours_finders import BUDGET, FINDERS, HANDLES
+from unilth.sims.tickets import Ticket
+
+LAYERS = {"scope": "layer", "no_empty_layer": True}
+AT_START = {"rewinds": True, "nested": True}
+CLAIMS: dict[str, dict[str, Any]] = {
+    "omp-layer": {"keeps": "largest", "nested": True, **LAYERS},
+    "lamp": {"keeps": "other", "scope": "global", "nested": True, "no_empty_layer": True},
+    "lth-step": {"keeps": "largest", "scope": "global", "nested": True},
+    "lth-rate": {"keeps": "largest", "scope": "global", "nested": True},
+    "l1": {"keeps": "largest", "scope": "global", "nested": True},
+    "greg-1": {"keeps": "largest", "nested": True, **LAYERS},
+    "dlth-iter": {"keeps": "random", "nested": True, **LAYERS},
+    "snip": {"keeps": "other", "scope": "global", **AT_START},
+    "grasp": {"keeps": "other", "scope": "global", **AT_START},
+    "synflow": {"keeps": "other", "scope": "global", "no_empty_layer": True, **AT_START},
+    "random": {"keeps": "random", **LAYERS, **AT_START},
+    "random-erk": {"keeps": "random", "scope": "other", **AT_START},
+    "random-balanced": {"keeps": "random", "scope": "other", "no_empty_layer": True, **AT_START},
+}
+
+
+def finder(name: str) -> Any:
+    """The row as the kit sees a finder of anybody's."""
+
+    def row(network: nn.Module, data: Any, sparsity: float, *, seed: int) -> Ticket:
+        return find(name, network, data, sparsity, seed=seed, budget=BUDGET)
+
+    row.__name__ = name.replace("-", "_")
+    return ticket_finder(handles=HANDLES, **CLAIMS[name])(row)
+
+
+def test_every_row_that_prunes_is_checked_somewhere():
+    shipped = {each.__name__ for each in FINDERS}
+    assert shipped | CLAIMS.keys() == set(zoo.NAMES) - {"dense"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMS)
+def test_the_row_passes_the_kit(name):
+    report = check(finder(name), budget="quick")
+    assert report.ok, [(each.id, each.got) for each in report.invariants if each.status == "violated"]
+    assert report.counts["passed"] >= 20
