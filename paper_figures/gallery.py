@@ -12,7 +12,8 @@ class FigureSpec:
     """One figure: its name, the module with ``data`` and ``draw``, what it shows and what it is computed from.
 
     ``sources`` are the modules whose source digests count as inputs. ``reads_results`` says that ``data`` takes the
-    folder of recorded runs; otherwise it takes nothing.
+    folder of recorded runs; otherwise it takes nothing. ``only_named`` figures read records of another kind than a
+    sweep's runs, so they are drawn where they are asked for by name.
     """
 
     name: str
@@ -21,6 +22,7 @@ class FigureSpec:
     caption: str
     sources: tuple[str, ...]
     reads_results: bool = False
+    only_named: bool = False
 
 
 FIGURES = (
@@ -63,6 +65,17 @@ FIGURES = (
         "the mean; the axis is stretched towards 100%; the grey band is the dense network's interval.",
         ("unilth.sims.table", "unilth.sims.statistics"),
         reads_results=True,
+    ),
+    FigureSpec(
+        "endpoints",
+        "unilth.paper_figures.endpoints",
+        "How far along each eigenvector: closed forms against networks",
+        "Share of the way gone along the top eigenvectors of the Gauss-Newton matrix at the start, after stopping at t "
+        "and at the minimum with the L2 penalty 1/t around the start, square loss, three times, one seed. Lines are "
+        "the closed forms (T1.1, T1.3); on rungs linear in their parameters the points must lie on them.",
+        ("unilth.sims.endpoints.shrinkage", "unilth.sims.endpoints.ladder", "unilth.theory.filters"),
+        reads_results=True,
+        only_named=True,
     ),
 )
 

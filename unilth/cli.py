@@ -32,6 +32,7 @@ COMMANDS = (
     Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it"),
     Command("sweep", "unilth.commands.sweep", "run a campaign: a grid of tickets in worker processes, resumable"),
     Command("table", "unilth.commands.table", "print the comparison table of finished runs"),
+    Command("endpoints", "unilth.commands.endpoints", "measure where the closed forms hold on a real network"),
     Command("figures", "unilth.commands.figures", "regenerate figures with their data and provenance"),
 )
 

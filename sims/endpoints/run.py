@@ -131,7 +131,7 @@ def _part(plan: Plan, data: Dataset, name: str) -> Any:
 
 
 def sharpness(plan: Plan, data: Dataset) -> dict[str, Any]:
-    """Top eigenvalues and trace of Hessian and Gauss-Newton matrix at the start and after free training, square loss."""
+    """Top eigenvalues and trace of Hessian and Gauss-Newton matrix at the start and after free training."""
     one = section7.Study(plan.network, data, 0)
     trained = one.fresh()
     one.free(trained, plan.stop)

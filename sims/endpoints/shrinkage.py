@@ -53,9 +53,9 @@ def penalised(model: Model, penalty: float, centre: Tensor, most: int) -> tuple[
 def measure(model: Model, scaled_times: tuple[float, ...], pairs: int, most: int) -> dict[str, Any]:
     """One rung: eigenvalues, and per stopping time x = t s_max the measured and predicted shares of the way.
 
-    The frame "start" uses the Gauss-Newton matrix and gradient at the start; the frame "end" uses the matrix at the last
-    stop T and shares relative to T's. ``weight`` is each direction's share of the loss that the quadratic model says
-    can be gained.
+    The frame "start" uses the Gauss-Newton matrix and gradient at the start; the frame "end" uses the matrix at the
+    last stop T and shares relative to T's. ``weight`` is each direction's share of the loss that the quadratic model
+    says can be gained.
     """
     k = min(pairs, len(model.start) - 1)
     values, vectors = top_eigenpairs(model.gauss_newton(model.start), len(model.start), k)

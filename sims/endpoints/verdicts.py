@@ -1,7 +1,7 @@
 """Verdicts on the predictions, by stated rules from recorded numbers only.
 
-Effects over seeds and splits come with 95% t-intervals of the mean. An interval that contains no effect settles nothing: the
-verdict is then "undecided".
+Effects over seeds and splits come with 95% t-intervals of the mean. An interval that contains no effect settles
+nothing: the verdict is then "undecided".
 """
 
 from __future__ import annotations
@@ -131,10 +131,10 @@ def forgetting(seeds: list[list[dict[str, float]]]) -> Verdict:
         verdict = CONFIRMED if left.high is not None and left.high < math.log(0.1) else PART
     return Verdict(
         "forgetting",
-        "With a fixed mask a slow ramp forgets when free training stopped: end points of two stops draw together as the "
-        "ramp gets longer, down to nothing (T7.2).",
-        "in part if the distance left falls from the shortest to the longest ramp, confirmed if less than a tenth is left "
-        "as well, contradicted if it grows; intervals decide",
+        "With a fixed mask a slow ramp forgets when free training stopped: end points of two stops draw together as "
+        "the ramp gets longer, down to nothing (T7.2).",
+        "in part if the distance left falls from the shortest to the longest ramp, confirmed if less than a tenth is "
+        "left as well, contradicted if it grows; intervals decide",
         verdict,
         (trend, left),
         ("unidlth-beats-dlth", "protects-the-ticket"),
@@ -179,8 +179,8 @@ def peak(seeds: list[dict[str, Any]]) -> Verdict:
         "peak",
         "A ramp lowers the peak of the loss, not its end: with the same mask and time, pruning at once ends no worse "
         "(T7.10).",
-        "confirmed if the ramp's peak is lower and its end is not; in part if both are lower; contradicted if the peak is "
-        "higher; intervals decide",
+        "confirmed if the ramp's peak is lower and its end is not; in part if both are lower; contradicted if the peak "
+        "is higher; intervals decide",
         verdict,
         (peaks, ends),
         ("better-than-finetuning", "extrusion"),
@@ -225,8 +225,8 @@ def winner(rows: list[dict[str, Any]], name: str) -> Verdict:
         "Ridge wins where |β| never increases with the eigenvalue, stopping where ln(1+SNR)/s never decreases (T5.2); "
         "elsewhere nothing is predicted.",
         "over the splits whose estimated profile lies in a region: confirmed if the winner on test data is always the "
-        "predicted one, in part if mostly, otherwise contradicted; undecided if no split lies in one; splits share data, "
-        "so the interval is only a guide",
+        "predicted one, in part if mostly, otherwise contradicted; undecided if no split lies in one; splits share "
+        "data, so the interval is only a guide",
         verdict,
         (share, margin),
     )

@@ -56,6 +56,8 @@ def main(argv: list[str]) -> int:
     for spec in choose(args.names):
         # Without results a figure is skipped if nobody asked for it, neither by name nor by having it in the folder.
         wanted = spec.name in args.names or (args.check and (args.out / f"{spec.name}.json").exists())
+        if spec.only_named and not wanted:
+            continue
         if spec.reads_results and not wanted and not args.results.is_dir():
             console.print(
                 f"{spec.name}: skipped, there are no finished runs in {escape(str(args.results))}",

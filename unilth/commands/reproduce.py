@@ -182,19 +182,24 @@ class Work:
         from unilth.paper_figures.provenance import write
         from unilth.paper_figures.stages import Outcome
 
-        problems = []
-        for spec in FIGURES:
+        problems, wanted = [], [spec for spec in FIGURES if not spec.only_named]
+        for spec in wanted:
             try:
                 write(spec, self.out / "figures", self.runs)
             except UserError as error:
                 problems.append(f"{spec.name}: {error}")
-        return Outcome(f"{len(FIGURES) - len(problems)} of {len(FIGURES)} figures drawn", "; ".join(problems))
+        return Outcome(f"{len(wanted) - len(problems)} of {len(wanted)} figures drawn", "; ".join(problems))
 
     def drawn(self) -> list[Path]:
         from unilth.paper_figures.gallery import FIGURES
         from unilth.paper_figures.provenance import SUFFIXES
 
-        return [self.out / "figures" / f"{spec.name}{suffix}" for spec in FIGURES for suffix in SUFFIXES]
+        return [
+            self.out / "figures" / f"{spec.name}{suffix}"
+            for spec in FIGURES
+            if not spec.only_named
+            for suffix in SUFFIXES
+        ]
 
     def report(self) -> Outcome:
         from unilth.paper_figures.report import write
