@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from unilth.errors import UserError
+from unilth.sims import zoo
 from unilth.sims.campaign import MOST_RUNS, load, parse, shipped
 from unilth.sims.spec import RunSpec
 
@@ -104,7 +105,8 @@ def test_tables_that_are_none_are_refused() -> None:
 
 
 def test_the_shipped_campaigns_are_what_the_documentation_says() -> None:
-    assert shipped() == ("digits", "digits-quick")
+    assert shipped() == ("digits", "digits-quick", "zoo-digits")
+    assert {spec.recipe for spec in load("zoo-digits").specs} == set(zoo.NAMES)
     digits = load("digits")
     recipes = ("dense", "omp", "lth", "l2", "dlth", "unilth", "unidlth")
     assert len(digits.specs) == 6 * 5 * 5 + 5

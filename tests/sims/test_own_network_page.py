@@ -1,4 +1,4 @@
-"""docs/own_network.md, run from its own text: the files are written, the command is run, its output compared."""
+"""docs/own_network.md and docs/own_score.md, run from their own texts: files written, commands run, output compared."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_network.md"
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?```(\w+)\n(.*?)```", re.S)
 
 
-def test_the_page_is_true(tmp_path):
+@pytest.mark.parametrize("page", ["own_network.md", "own_score.md"])
+def test_the_page_is_true(tmp_path, page):
     ran = 0
-    for name, language, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+    for name, language, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if name:
             (tmp_path / name).write_text(text, encoding="utf-8")
             continue
@@ -30,6 +33,8 @@ def test_the_page_is_true(tmp_path):
     assert ran == 1
 
 
-def test_the_network_has_ten_lines():
-    (text,) = [text for name, _, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if name == "my_network.py"]
+@pytest.mark.parametrize(("page", "file"), [("own_network.md", "my_network.py"), ("own_score.md", "my_ticket.py")])
+def test_it_takes_ten_lines(page, file):
+    blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+    (text,) = [text for name, _, text in blocks if name == file]
     assert len([line for line in text.splitlines() if line.strip()]) <= 10

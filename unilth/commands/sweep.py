@@ -27,7 +27,7 @@ class Args:
     """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was."""
 
     campaign: tyro.conf.Positional[str]
-    """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick"""
+    """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
