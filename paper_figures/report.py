@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 from unilth import __version__
+from unilth.errors import UserError
 from unilth.paper_figures import manifest, report_kit, report_runs, report_theory
 from unilth.paper_figures.report_document import BAD, GOOD, OPEN, Block, Commands, Document, Grid, Section, Text, cell
 from unilth.paper_figures.report_html import html
 from unilth.paper_figures.report_markdown import markdown
 from unilth.paper_figures.report_read import Part, mapping, part, seconds, words
+from unilth.sims.endpoints.verdicts import on_networks
 
 STAGES = ("prove", "check", "sweep", "figures")
 LEAD = (
@@ -45,7 +47,7 @@ def compose(out: Path) -> Document:
         (
             ran(made),
             report_theory.theorems(ledger),
-            report_theory.claims(ledger),
+            report_theory.claims(ledger, networks(out / "endpoints")),
             report_kit.section(kit),
             report_runs.section(table, results, words(content.get("campaign"), "digits")),
             report_runs.figures(out / "figures", "figures"),
@@ -53,6 +55,18 @@ def compose(out: Path) -> Document:
         f"Written by unilth {__version__} from the files beside this report. It needs no network.",
         headlines,
     )
+
+
+def networks(folder: Path) -> dict[str, list[str]]:
+    """Verdicts on networks by claim from the records of end points in the folder; none where one cannot be used."""
+    if not folder.is_dir():
+        return {}
+    from unilth.sims.endpoints.run import read  # torch is slow to import
+
+    try:
+        return on_networks(read(folder))
+    except UserError:
+        return {}
 
 
 def ran(made: Part) -> Section:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from unilth.paper_figures.report_document import (
     BAD,
     GOOD,
@@ -106,8 +108,11 @@ def theorems(ledger: Part) -> Section:
     return Section("theorems", "Theorems", tuple(blocks))
 
 
-def claims(ledger: Part) -> Section:
-    """What the paper says, taken apart: each form's verdict, what settles it, and a witness to paste."""
+def claims(ledger: Part, networks: Mapping[str, Sequence[str]] | None = None) -> Section:
+    """What the paper says, taken apart: each form's verdict, what settles it, and a witness to paste.
+
+    ``networks`` has per claim id the verdicts on networks, from recorded results; with any there is a column for them.
+    """
     rows = ledger.rows("claims")
     if not rows:
         return absent("claims", CLAIMS, ledger, "unilth prove --json ledger.json")
@@ -118,12 +123,13 @@ def claims(ledger: Part) -> Section:
         forms = [row for row in rows if words(row.get("claim")) == sentence]
         blocks.append(
             Grid(
-                ("Form", "Verdict", "By"),
+                ("Form", "Verdict", "By", *(("On networks",) if networks else ())),
                 tuple(
                     (
                         cell(words(row.get("form")) or words(row.get("id"))),
                         cell(toned(row.get("verdict"), VERDICT), unconfirmed(row)),
                         cell(" ".join(words(name) for name in as_list(row.get("theorems")))),
+                        *((cell(*(networks.get(words(row.get("id"))) or ("not measured",))),) if networks else ()),
                     )
                     for row in forms
                 ),
