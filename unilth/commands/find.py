@@ -62,13 +62,13 @@ class Args:
     rounds: int | None = None
     """rounds of pruning"""
     scope: str | None = None
-    """global (all layers together) or layer"""
+    """global (all layers together), layer (all equally sparse), erk or balanced"""
     rewind: str | None = None
     """initial, step:K, rate or none"""
     l1: float | None = None
     """strength of the L1 penalty"""
     score: str | None = None
-    """what the mask rule compares: magnitude, random, snip, grasp, ... or module:callable of your own"""
+    """what the mask rule compares: magnitude, random, lamp, snip, grasp or synflow"""
     spare: bool | None = None
     """whether the first convolution and the last linear layer stay dense"""
     control: str | None = None
