@@ -27,6 +27,32 @@ def test_a_few_thousand_distinct_scores_are_partitioned_at_the_right_place():
         assert is_exact(values, masks.global_magnitude({"a": values}, hundredths / 100)["a"], hundredths / 100)
 
 
+def test_the_kth_smallest_is_exact_at_every_place():
+    """NumPy's partition mostly sorts the neighbours of the place asked for as well, so few places tell."""
+    values = np.random.default_rng(1).standard_normal(65_000).astype(np.float32)
+    ordered = np.sort(values)
+    for k in range(1, 65_000, 162):
+        assert masks._kth_smallest([values[:30_000], values[30_000:]], k) == ordered[k - 1]
+
+
+def test_masks_for_other_weights_are_refused_whichever_is_larger():
+    def mask(**shapes):
+        return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
+
+    for first, second in ((mask(a=2), mask(a=3)), (mask(a=2), mask(a=2, b=1)), (mask(a=2), mask(b=2))):
+        for pair in ((first, second), (second, first)):
+            for combine in (masks.union, masks.intersection):
+                with pytest.raises(UserError, match="different weights"):
+                    combine(*pair)
+    with pytest.raises(UserError, match=r"disagree on \['b', 'c'\]"):
+        scores = {"a": torch.ones(2), "b": torch.ones(2)}
+        masks.global_magnitude(scores, 0.5, within=mask(a=2, c=2))
+
+
+def test_the_sparsity_of_one_weight_is_counted():
+    assert masks.sparsity_of({"a": torch.tensor([False])}) == 1.0
+
+
 @pytest.mark.parametrize("sparsity", [1e-4, 0.003, 0.3, 0.5, 0.9, 0.999, 0.9999])
 def test_of_a_million_scores_only_a_sample_and_its_bracket_are_partitioned(sparsity, monkeypatch):
     values = torch.randn(1 << 20, generator=torch.Generator().manual_seed(2))

@@ -114,6 +114,33 @@ def test_every_invariant_is_broken_once():
     assert caught == {invariant.id for invariant in catalogue("saved-ticket")}
 
 
+def forget_weight(tensors):
+    del tensors["weights/a.bias"]
+
+
+def shorten(tensors):
+    tensors["mask"] = tensors["mask"][:1].clone()
+
+
+@pytest.mark.parametrize(("tensors", "words"), [(forget_weight, "tensors beyond"), (shorten, "a mask of 1 x")])
+def test_a_part_that_is_missing_is_caught_on_either_side(path, tensors, words):
+    edit(path, tensors)
+    (found,) = check(str(path)).violations
+    assert found.id == "ticket-names" and words in found.got
+    assert tensors is forget_weight or found.expected == "2 bytes, one bit a weight"
+
+
+def test_masks_of_several_layers_are_read_where_they_lie(tmp_path):
+    chance = torch.Generator().manual_seed(2)
+    initial = {f"{name}.weight": torch.randn(size, generator=chance) for name, size in (("a", 13), ("b", 50), ("c", 7))}
+    mask = {name: torch.rand(value.shape, generator=chance) > 0.5 for name, value in initial.items()}
+    weights = {name: value * mask[name] for name, value in initial.items()}
+    gone, n = sum(int((~kept).sum()) for kept in mask.values()), sum(kept.numel() for kept in mask.values())
+    path = Ticket(mask, weights, initial, gone / n, "omp", "tiny").save(tmp_path / "layers")
+    report = check(str(path), only=["ticket-names", "ticket-zeros", "ticket-digest"])
+    assert report.counts["passed"] == 3, str(report)
+
+
 def truncate(path, content):
     path.write_bytes(content[: len(content) // 2])
 
