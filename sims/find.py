@@ -30,7 +30,7 @@ from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.scores import Sight
 from unilth.sims.spec import RunSpec
-from unilth.sims.stopping import EarlyStopping
+from unilth.sims.stopping import Epochs, SettledMask
 from unilth.sims.streams import seeded_layers, stream
 from unilth.sims.tickets import Ticket
 from unilth.sims.training import Phase, Training, evaluate, steps_per_epoch
@@ -154,7 +154,10 @@ class Search:
         return [most] * parts
 
     def _free(self, number: int, epochs: int) -> None:
-        stop = self.recipe.stop if isinstance(self.recipe.stop, EarlyStopping) else None
+        rule = self.recipe.stop
+        stop = None if isinstance(rule, Epochs) else rule
+        if isinstance(stop, SettledMask):
+            stop = dataclasses.replace(stop, sparsity=self.sparsity)
         keep = self.recipe.rewind.step if number == 1 else 0
         mask = self.mask if number > 1 else None
         state = self._train(Phase("free", number, epochs, self.budget.lr, mask=mask, stop=stop), keep)
@@ -374,7 +377,7 @@ def execute(
             "layers": masks.layer_sparsity(ticket.mask),
             "emptied": [name for name, layer in ticket.mask.items() if not layer.any()],
         },
-        "stopping_epoch": next((p["epochs"] for p in search.phases if p["best_epoch"] is not None), None),
+        "stopping_epoch": None if isinstance(recipe.stop, Epochs) else search.phases[0]["epochs"] or None,
         "best_epoch": next((p["best_epoch"] for p in search.phases if p["best_epoch"] is not None), None),
         "phases": search.phases,
         "epochs": search.rows,

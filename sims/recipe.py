@@ -15,7 +15,7 @@ from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.saliency import SCORES
 from unilth.sims.scores import Score, Sight
 from unilth.sims.spec import closest
-from unilth.sims.stopping import EarlyStopping, Epochs
+from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 
 Target = Literal["initial", "step", "rate", "none"]
 
@@ -145,7 +145,7 @@ class Recipe:
     weights all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it.
     """
 
-    stop: Epochs | EarlyStopping
+    stop: Epochs | EarlyStopping | SettledMask
     mask: MaskRule
     penalty: GrowingPenalty | L2 | L1 | None
     rounds: Rounds

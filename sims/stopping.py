@@ -1,4 +1,4 @@
-"""When free training ends: after a number of epochs, or when the validation loss stops improving."""
+"""When free training ends: after some epochs, when the validation loss stops improving, or when the mask settles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from unilth.errors import UserError
+from unilth.sims.masks import keep_largest, prunable
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,63 @@ class EarlyStopping:
     def most(self) -> int | None:
         """The most epochs that may pass."""
         return self.max_epochs
+
+
+@dataclass(frozen=True)
+class SettledMask:
+    """Free training until the mask that would be drawn has settled (You et al. 2020, Early-Bird tickets).
+
+    After every epoch the mask of the largest magnitudes over all layers is drawn at ``sparsity``, which the search puts
+    in. Training stops where the mean share of weights in which it differs from the other ``last - 1`` of the last
+    ``last`` masks is below ``tolerance``, and nothing is restored. Two masks of one sparsity s differ in 2 (1 - s) of
+    the weights at most, so above 1 - ``tolerance`` / 2 the first ``last`` epochs are always enough. The paper draws
+    channels by batch-norm scales; here they are weights by magnitude.
+    """
+
+    last: int = 5
+    tolerance: float = 0.1
+    max_epochs: int | None = None
+    sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.last < 2:
+            raise UserError(f"SettledMask: last must be at least 2 masks, not {self.last}")
+        if not 0 < self.tolerance <= 1:
+            raise UserError(f"SettledMask: tolerance must be in (0, 1], not {self.tolerance}")
+        if self.max_epochs is not None and self.max_epochs < 1:
+            raise UserError(f"SettledMask: max_epochs must be at least 1, not {self.max_epochs}")
+
+    @property
+    def most(self) -> int | None:
+        """The most epochs that may pass."""
+        return self.max_epochs
+
+
+class MaskWatch:
+    """Follows one phase under `SettledMask`; it restores nothing, and no epoch is its best."""
+
+    best_epoch: int | None = None
+
+    def __init__(self, rule: SettledMask) -> None:
+        self.rule = rule
+        self.masks: list[dict[str, Tensor]] = []
+        self.fired = False
+
+    def update(self, loss: float, network: nn.Module) -> bool:
+        """Report the end of an epoch; True exactly once, when the mask has settled. The loss is not looked at."""
+        magnitudes = {name: weight.detach().abs() for name, weight in prunable(network).items()}
+        mask = keep_largest(magnitudes, self.rule.sparsity)
+        size = sum(kept.numel() for kept in mask.values())
+        differ = [sum(int((mask[name] ^ kept).sum()) for name, kept in each.items()) for each in self.masks]
+        self.masks = [*self.masks, mask][-(self.rule.last - 1) :]
+        full = len(differ) == self.rule.last - 1
+        if not self.fired and full and sum(differ) < self.rule.tolerance * size * len(differ):
+            self.fired = True
+            return True
+        return False
+
+    def restore(self, network: nn.Module) -> None:
+        """The network stays as the last epoch left it."""
 
 
 class Watch:

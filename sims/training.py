@@ -23,7 +23,7 @@ from unilth.sims.data.dataset import Split
 from unilth.sims.forward import Forward, Precision
 from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
-from unilth.sims.stopping import EarlyStopping, Watch
+from unilth.sims.stopping import EarlyStopping, MaskWatch, SettledMask, Watch
 
 EVALUATION_BATCH = 512  # the activations of ResNet-18 on images of 64x64 then take some GB
 
@@ -45,7 +45,7 @@ class Phase:
     mask: Mask | None = None
     goes: Mask | None = None
     penalty: GrowingPenalty | None = None
-    stop: EarlyStopping | None = None
+    stop: EarlyStopping | SettledMask | None = None
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch (0 is the first)."""
@@ -152,7 +152,9 @@ class Training:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = SGD(self.parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
         self.masking = Masking(self.optimizer, network, phase)
-        self.watch = Watch(phase.stop) if phase.stop else None
+        self.watch: Watch | MaskWatch | None = None
+        if phase.stop:
+            self.watch = MaskWatch(phase.stop) if isinstance(phase.stop, SettledMask) else Watch(phase.stop)
         self.stopped = False
         self.outcome = Outcome()
 

@@ -14,7 +14,7 @@ from unilth.sims.masks import Scope
 from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.recipe import MaskRule, Recipe, Rewind, Rounds, Target
 from unilth.sims.spec import RunSpec, closest
-from unilth.sims.stopping import EarlyStopping, Epochs
+from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 
 
 class Row(NamedTuple):
@@ -53,6 +53,8 @@ ZOO: tuple[Row, ...] = (
         "L2 then magnitude", "one-shot magnitude with L2 regularisation throughout (5e-4, as Wang et al. 2021)"),
     Row("l1",      Recipe(Epochs(),        OVERALL,   L1(1e-4), Rounds(1),              Rewind("rate")),
         "L1 then magnitude", "one-shot magnitude with L1 regularisation throughout (the strength is our default)"),
+    Row("early-bird", Recipe(SettledMask(), OVERALL, None,    Rounds(1),              Rewind("rate")),
+        "Early-Bird", "You et al. 2020: free training until the magnitude mask settles, here of weights"),
     Row("greg-1",  Recipe(Epochs(),        PER_LAYER, LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),
         "GReg-1", "Wang et al. 2021: pretrained, growing penalty on the smallest magnitudes of each layer"),
     Row("dlth",    Recipe(Epochs(0),       RANDOM,    LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),

@@ -19,7 +19,7 @@ from unilth.sims.penalties import L1
 from unilth.sims.recipe import Rewind, Rounds
 from unilth.sims.records import dump
 from unilth.sims.spec import RunSpec
-from unilth.sims.stopping import EarlyStopping, Epochs
+from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 from unilth.sims.streams import stream
 from unilth.sims.training import Masking, Phase
 
@@ -264,6 +264,15 @@ def test_the_penalty_is_zero_before_the_early_stop_and_then_grows(digits):
     for number in range(1, 6):
         path = [row["penalty"] for row in press if row["round"] == number]
         assert path == sorted(path) and path[-1] == 1.0
+
+
+def test_early_bird_stops_when_its_mask_at_the_sparsity_asked_settles(digits):
+    recipe = zoo.row("early-bird").recipe
+    settled, _ = search(digits, recipe, sparsity=0.98)  # two masks differ in 4% at most, so five epochs are enough
+    assert [phase["epochs"] for phase in settled.phases] == [5, 7]
+    strict = dataclasses.replace(recipe, stop=SettledMask(tolerance=1e-6))
+    never, _ = search(digits, strict, sparsity=0.5)
+    assert [phase["epochs"] for phase in never.phases] == [9, 3]  # all that is not for fine-tuning
 
 
 def test_extruded_weights_are_near_zero_before_the_hard_prune(digits, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unilth.errors import UserError
-from unilth.sims.stopping import EarlyStopping, Epochs, Watch
+from unilth.sims.stopping import EarlyStopping, Epochs, MaskWatch, SettledMask, Watch
 
 
 def firing(losses, patience) -> tuple[list[int], int | None]:
@@ -69,3 +69,34 @@ def test_bad_arguments_are_named():
     with pytest.raises(UserError, match="number"):
         Epochs(-1)
     assert Epochs(3).most == 3 and EarlyStopping(5, 9).most == 9 and Epochs().most is None
+
+
+def settling(orders, last: int, tolerance: float) -> list[int]:
+    """At which epochs the mask of half of ten weights has settled; an epoch says how far magnitudes are rolled."""
+    watch, network, fired = MaskWatch(SettledMask(last, tolerance, sparsity=0.5)), nn.Linear(10, 1), []
+    for epoch, order in enumerate(orders, start=1):
+        with torch.no_grad():
+            network.weight.copy_((torch.arange(10.0) + 1).roll(order) * (-1) ** epoch)  # signs do not matter
+        if watch.update(math.nan, network):
+            fired.append(epoch)
+    return fired
+
+
+@pytest.mark.parametrize(
+    ("orders", "last", "tolerance", "fired"),
+    [
+        ([0, 0, 0, 0, 0, 0, 0], 5, 0.1, [5]),  # not before there are five masks, and once
+        ([0, 5, 0, 5, 0, 5, 0, 5], 5, 0.1, []),  # two halves in turn: consecutive masks and alternate ones on average
+        ([0, 5, 5, 5, 5, 5, 5], 5, 0.1, [6]),  # the first mask must have left the window
+        ([0, 1, 1], 2, 0.2, [3]),  # rolled by one, 2 of 10 weights differ: not below 0.2
+        ([0, 1, 1], 2, 0.21, [2]),
+    ],
+)
+def test_free_training_ends_when_the_mask_settles(orders, last, tolerance, fired):
+    assert settling(orders, last, tolerance) == fired
+
+
+@pytest.mark.parametrize("bad", [{"last": 1}, {"tolerance": 0.0}, {"tolerance": 1.5}, {"max_epochs": 0}])
+def test_bad_settled_masks_are_named(bad):
+    with pytest.raises(UserError, match=next(iter(bad))):
+        SettledMask(**bad)

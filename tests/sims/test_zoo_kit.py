@@ -21,6 +21,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "lth-step": {"keeps": "largest", "scope": "global", "nested": True},
     "lth-rate": {"keeps": "largest", "scope": "global", "nested": True},
     "l1": {"keeps": "largest", "scope": "global", "nested": True},
+    "early-bird": {"keeps": "largest", "scope": "global", "nested": True},
     "greg-1": {"keeps": "largest", "nested": True, **LAYERS},
     "dlth-iter": {"keeps": "random", "nested": True, **LAYERS},
     "snip": {"keeps": "other", "scope": "global", **AT_START},

@@ -24,8 +24,8 @@ class Args:
     """
 
     recipe: tyro.conf.Positional[str]
-    """dense, omp, omp-layer, lamp, lth, lth-step, lth-rate, l2, l1, greg-1, dlth, dlth-iter, snip, grasp, synflow,
-    random, random-erk, random-balanced, unilth or unidlth"""
+    """dense, omp, omp-layer, lamp, lth, lth-step, lth-rate, l2, l1, early-bird, greg-1, dlth, dlth-iter, snip, grasp,
+    synflow, random, random-erk, random-balanced, unilth or unidlth"""
     out: Path
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
@@ -119,14 +119,15 @@ def _table(record: dict) -> Table:
     table = Table(
         show_header=False, title=f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"
     )
-    early = record["stopping_epoch"]
+    early, best = record["stopping_epoch"], record["best_epoch"]
+    best = "" if best is None else f", best was epoch {best}"
     rows = {
         "test accuracy": f"{test['accuracy']:.4f} of {test['examples']} examples",
         "test loss": f"{test['loss']:.4f} nats",
         "sparsity": f"{sparsity['counted']:.6f} counted, {sparsity['nominal']:g} nominal",
         "kept weights": f"{sparsity['weights'] - sparsity['pruned']} of {sparsity['weights']}",
         **{f"  {name}": f"{share:.4f} pruned" for name, share in sparsity["layers"].items()},
-        "early stop": "-" if early is None else f"after {early} epochs, best was epoch {record['best_epoch']}",
+        "early stop": "-" if early is None else f"after {early} epochs{best}",
         "time": f"{record['timing']['seconds']:.1f} s",
         "ticket digest": record["ticket_digest"][:16],
     }
