@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from unilth.errors import UserError
@@ -90,3 +91,21 @@ def test_l2_is_constant():
     for strength in (0, -1, math.nan):
         with pytest.raises(UserError, match="strength"):
             L2(strength)
+
+
+def test_growth_and_ceiling_beside_the_published_code():
+    """The public code of RST (Bai et al. 2022) adds 1e-4 in float32 every 5 iterations until the sum exceeds 1.
+
+    The loop is replayed here from that description; what is known of the published run is its end, 1.0000535. Ours
+    takes as many increments, is nowhere further away than float32's rounding has added up to, and ends at 1 exactly.
+    """
+    theirs = [np.float32(0)]
+    while theirs[-1] <= 1:
+        theirs.append(theirs[-1] + np.float32(1e-4))
+    ours = GrowingPenalty()
+    assert len(theirs) - 1 == ours.increments == 10_000
+    assert float(theirs[-1]) == pytest.approx(1.0000535, abs=5e-8) and ours.value(ours.growth) == 1.0
+    apart = [abs(float(value) - ours.value(5 * i)) for i, value in enumerate(theirs)]
+    assert 5e-5 < max(apart) < 6e-5
+    square = GrowingPenalty(power=2)  # the comparison can fail
+    assert max(abs(float(value) - square.value(5 * i)) for i, value in enumerate(theirs)) > 0.2
