@@ -1,39 +1,33 @@
-"""The one algorithm behind every recipe, and one run of it from a `RunSpec` to a ticket and a record."""
+"""The one algorithm behind every recipe."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import platform
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unilth import __version__
 from unilth.errors import UserError
-from unilth.sims import masks, networks, zoo
-from unilth.sims.checkpoints import REFUSED, SECONDS, Checkpoint, code_digest
-from unilth.sims.data import Dataset, load
+from unilth.sims import masks, zoo
+from unilth.sims.checkpoints import REFUSED, Checkpoint
+from unilth.sims.data import Dataset
 from unilth.sims.forward import Forward, Precision
 from unilth.sims.masks import Mask, shuffled
 from unilth.sims.networks import initialise
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.scores import Sight
-from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import Epochs, SettledMask
 from unilth.sims.streams import seeded_layers, stream
 from unilth.sims.tickets import Ticket
-from unilth.sims.training import Phase, Training, evaluate, steps_per_epoch
+from unilth.sims.training import Phase, Training, steps_per_epoch
 
 EXAMPLES = 512  # training examples that a score may look at
 Progress = Callable[[int, int, str], None]  # epochs done, epochs in all, what is going on
@@ -307,108 +301,3 @@ def find(
         data = Dataset("given", classes, data.train, data.validation, data.validation)
     masks.exact_sparsity(sparsity)
     return Search(chosen, network, data, sparsity, seed, budget or Budget(), progress).run()
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Torch runs on ``number`` threads meanwhile: with another number, sums end in other bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def execute(
-    spec: RunSpec,
-    *,
-    data_dir: Path | None = None,
-    progress: Progress | None = None,
-    device: str = "cpu",
-    checkpoint: Path | None = None,
-    every: float = SECONDS,
-    say: Callable[[str], None] | None = None,
-) -> tuple[Ticket, dict[str, Any]]:
-    """Do one run and return the ticket and its record, which is JSON-able.
-
-    Two runs of one spec on one machine have the same record except for what stands under its key ``timing``. A run
-    writes its state to the file ``checkpoint`` every ``every`` seconds, and goes on from there if it was interrupted;
-    whoever has stored the record removes the file. ``say`` gets a sentence where a checkpoint cannot be used.
-    """
-    recipe = zoo.recipe(spec)
-    began = time.perf_counter()
-    with _threads(spec.threads):
-        stored = _augmented(load(spec.data, data_dir), spec.augment)
-        network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
-        data = stored.to(device)
-        precision = cast(Precision, spec.precision or "float32")
-        budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum, precision)
-        data_digest, origin = stored.digest(), networks.origin(spec.network)
-        kept = None
-        if checkpoint is not None:
-            identity = _identity(spec, data_digest, network, device, origin)
-            kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
-        search = Search(
-            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control
-        )
-        ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
-        trained = time.perf_counter()
-        test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
-    pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)
-    record = {
-        "schema": 1,
-        "spec": dataclasses.asdict(spec),
-        "spec_digest": spec.digest(),
-        "unilth": __version__,
-        "recipe": dataclasses.asdict(recipe),
-        "data_digest": data_digest,
-        "data": stored.facts(),
-        "network": origin,
-        "ticket_digest": ticket.digest(),
-        "mask_digest": masks.digest(ticket.mask),
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "sparsity": {
-            "nominal": spec.sparsity,
-            "counted": pruned / size,
-            "pruned": pruned,
-            "weights": size,
-            "layers": masks.layer_sparsity(ticket.mask),
-            "emptied": [name for name, layer in ticket.mask.items() if not layer.any()],
-        },
-        "stopping_epoch": None if isinstance(recipe.stop, Epochs) else search.phases[0]["epochs"] or None,
-        "best_epoch": next((p["best_epoch"] for p in search.phases if p["best_epoch"] is not None), None),
-        "phases": search.phases,
-        "epochs": search.rows,
-        "test": {"loss": test_loss, "accuracy": test_accuracy, "examples": len(data.test[1])},
-        "timing": {
-            "seconds": search.seconds + time.perf_counter() - began,  # with those before an interruption
-            "training_seconds": search.seconds + trained - began,
-            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        },
-    }
-    return ticket, record
-
-
-def _augmented(data: Dataset, augment: str | None) -> Dataset:
-    """The data with its usual augmentation (also for None) or without any."""
-    if augment == "standard" and data.augment is None:
-        raise UserError(f"the data {data.name!r} have no standard augmentation: leave augment out")
-    return dataclasses.replace(data, augment=None) if augment == "none" else data
-
-
-def _identity(
-    spec: RunSpec, data_digest: str, network: nn.Module, device: str, origin: dict[str, Any]
-) -> dict[str, str]:
-    """What must be the same for a run to go on where another process left it."""
-    initial = Ticket({}, dict(network.state_dict()), {})
-    return {
-        "spec": spec.digest(),
-        "code": f"unilth {__version__}, {code_digest()}",
-        "libraries": f"torch {torch.__version__}, numpy {np.__version__}",
-        "data": data_digest,
-        "network": json.dumps(origin, sort_keys=True),
-        "initial weights": initial.digest(),
-        "kind of device": torch.device(device).type,
-    }

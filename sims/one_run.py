@@ -11,7 +11,8 @@ from unilth.errors import UserError
 from unilth.sims import devices, networks, tickets, zoo
 from unilth.sims.checkpoints import FILE, SECONDS
 from unilth.sims.data import DATA
-from unilth.sims.find import Progress, execute
+from unilth.sims.execute import execute
+from unilth.sims.find import Progress
 from unilth.sims.records import dump, read_json
 from unilth.sims.spec import RunSpec, closest
 

@@ -24,7 +24,7 @@ from unilth.sims.spec import RunSpec
 from unilth.sims.tally import Progress, Tally
 from unilth.sims.work import worked, write_whole
 
-RUN = "unilth.sims.find:execute"
+RUN = "unilth.sims.execute:execute"
 CHECK = "unilth.sims.preflight:usable"
 
 

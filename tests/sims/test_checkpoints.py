@@ -19,7 +19,8 @@ from unilth.errors import UserError
 from unilth.sims import checkpoints, masks, zoo
 from unilth.sims.checkpoints import Checkpoint, packed, unpacked
 from unilth.sims.data import Augment, Dataset, load
-from unilth.sims.find import Budget, Search, execute
+from unilth.sims.execute import execute
+from unilth.sims.find import Budget, Search
 from unilth.sims.one_run import find_into
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Rewind, Rounds
@@ -194,7 +195,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path, straight, monkeypa
     assert plain(execute(other, checkpoint=path, say=said.append)[1]) == plain(execute(other)[1])
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "code_digest", lambda: "0")
-        patch.setattr("unilth.sims.find.code_digest", lambda: "0")
+        patch.setattr("unilth.sims.execute.code_digest", lambda: "0")
         assert plain(execute(SPEC, checkpoint=path, say=said.append)[1]) == straight
     assert [line.partition(str(path))[2] for line in said] == [
         " is of another run (other spec, initial weights): the run starts from the beginning",

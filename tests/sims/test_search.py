@@ -13,7 +13,8 @@ import torch
 from unilth.errors import UserError
 from unilth.sims import masks, zoo
 from unilth.sims.data import load
-from unilth.sims.find import Budget, Search, execute, find
+from unilth.sims.execute import execute
+from unilth.sims.find import Budget, Search, find
 from unilth.sims.networks import build
 from unilth.sims.penalties import L1
 from unilth.sims.recipe import Rewind, Rounds

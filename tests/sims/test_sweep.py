@@ -381,7 +381,7 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
 
 
 def test_real_training_killed_and_undisturbed_end_alike(tmp_path: Path) -> None:
-    from unilth.sims.find import execute
+    from unilth.sims.execute import execute
 
     text = 'claim = "c"\n[grid]\nrecipes = ["lth", "unilth"]\nsparsities = [0.9]\nseeds = 2\n[run]\nepochs = 6\n'
     campaign = parse(text, name="real", where="real.toml")
