@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from unilth.errors import UserError
 from unilth.paper_figures import accuracy
 from unilth.paper_figures.gallery import choose
 from unilth.paper_figures.provenance import render
+from unilth.sims.campaign import load
 from unilth.sims.zoo import ZOO
 
 MakeRuns = Callable[..., Path]
@@ -94,9 +96,19 @@ def test_repeated_runs_that_took_another_time_give_the_same_bytes(make_runs: Mak
     assert other[".csv"] != first[".csv"] and other[".json"] != first[".json"]
 
 
-def test_every_recipe_of_the_zoo_has_its_own_look() -> None:
-    looks = [accuracy.LOOKS[row.name][1:] for row in ZOO]
-    assert len(set(looks)) == len(looks)
+def test_every_recipe_of_the_campaign_has_its_own_look_and_every_other_one_its_name() -> None:
+    looks = [accuracy.LOOKS[recipe][1:] for recipe in {spec.recipe for spec in load("digits").specs}]
+    assert len(set(looks)) == len(looks) == 7
+    assert all(accuracy.title(row.name) for row in ZOO)
+
+
+def test_the_figure_takes_the_whole_zoo(make_runs: MakeRuns, campaign_text: str) -> None:
+    names = [row.name for row in ZOO]
+    listed = ", ".join(f'"{name}"' for name in names)
+    text = re.sub(r"recipes = \[.*?\]", f"recipes = [{listed}]", campaign_text, flags=re.S)
+    figure = accuracy.draw(accuracy.data(make_runs(campaign=text)))
+    shown = {axes.get_title(loc=side) for axes in figure.axes for side in ("left", "center")}
+    assert {accuracy.title(name) for name in names if name != "dense"} <= shown
 
 
 def test_a_recipes_own_setting_is_no_unequal_budget(make_runs: MakeRuns, campaign_text: str) -> None:

@@ -21,7 +21,7 @@ sparsities = [0.5, 0.9]
 seeds = 2
 """
 RUNS = """
-def execute(spec, *, data_dir):
+def execute(spec, *, data_dir, device, checkpoint):
     if (spec.recipe, spec.seed) == FAILS:
         raise ValueError("the [loss] is no number")
     return None, {"test": {"accuracy": 0.9 + spec.seed / 100}, "timing": {"seconds": 0.01}}
