@@ -68,12 +68,22 @@ class RunSpec:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"{name} must be at least {least}, not {value}")
+        for name, most in {
+            "epochs": 10**6,
+            "batch": 10**9,
+            "threads": 1024,
+            "patience": 10**6,
+            "rounds": 10**4,
+        }.items():
+            value = getattr(self, name)
+            if value is not None and value > most:
+                raise UserError(f"{name} must be at most {most:,}, not {value}")
         if self.seed >= 2**63:
             raise UserError(f"seed must be below 2^63, not {self.seed}")
         for name in ("lr", "power", "ceiling", "l2", "l1"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be positive, not {value}")
+            if value is not None and not 0 < value <= 1e30:  # weights are float32
+                raise UserError(f"{name} must be positive and at most 1e30, not {value}")
         if self.control not in (None, "shuffled", "reinitialised"):
             raise UserError(f"control must be 'shuffled' or 'reinitialised', not {self.control!r}")
         for name, known in {"precision": ("float32", "bfloat16"), "augment": ("none", "standard")}.items():

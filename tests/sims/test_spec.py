@@ -44,6 +44,15 @@ def test_a_choice_that_is_not_made_leaves_the_text_alone():
         RunSpec("omp", spare=1)
 
 
+@pytest.mark.parametrize(
+    "choice", [{"threads": 10**8}, {"batch": 10**20}, {"epochs": 10**7}, {"lr": 1e300}, {"l2": 1e31}, {"ceiling": 1e31}]
+)
+def test_what_no_machine_can_do_is_refused(choice):
+    (name,) = choice
+    with pytest.raises(UserError, match=f"{name} must be .*at most"):
+        RunSpec("omp", **choice)
+
+
 def test_numbers_are_one_spelling():
     assert RunSpec("omp", sparsity=0, lr=1) == RunSpec("omp", sparsity=-0.0, lr=1.0)
     assert RunSpec("omp", sparsity=0).digest() == RunSpec("omp", sparsity=-0.0).digest()

@@ -75,6 +75,14 @@ def test_a_sweep_says_what_it_did_and_a_second_one_skips(campaign: Path, tmp_pat
     assert len(Store(out).records()) == 6
 
 
+def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path: Path, capsys) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(campaign.read_text().replace('"lth"', '"lht"'))
+    out = tmp_path / "nothing"
+    assert "no recipe 'lht'" in complaint(capsys, ["sweep", str(wrong), "--out", str(out), "--dry-run"])
+    assert not out.exists()
+
+
 def test_a_terminal_has_a_bar_that_goes_away(campaign: Path, tmp_path: Path, capsys, fake, monkeypatch) -> None:
     fake()
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the captured stream for a terminal

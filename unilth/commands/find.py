@@ -54,7 +54,7 @@ class Args:
     patience: int | None = None
     """epochs without a lower validation loss before the early stop"""
     power: float | None = None
-    """power of the growing penalty: 1, 2 or 3"""
+    """power of the growing penalty: 1, 2, 3 or another positive number"""
     ceiling: float | None = None
     """where the growing penalty ends"""
     l2: float | None = None

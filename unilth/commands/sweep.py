@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{campaign.name}[/bold]: {campaign.claim}")
     if args.dry_run:
-        return _say_plan(console, campaign, out)
+        return _say_plan(console, campaign, out, args.data_dir)
     if args.engine == "local" and args.slurm != Cluster():
         raise UserError("--slurm options are for --engine slurm: add it or leave them out")
     with shown_progress() as show:
@@ -125,7 +125,10 @@ def say_summary(console: Console, summary: Summary, out: Path) -> None:
         console.print(f"failed: {name}: {reason}", markup=False)
 
 
-def _say_plan(console: Console, campaign: Campaign, out: Path) -> int:
+def _say_plan(console: Console, campaign: Campaign, out: Path, data_dir: Path | None) -> int:
+    from unilth.sims.preflight import usable  # slow to import
+
+    usable(campaign.specs, data_dir=data_dir)
     todo = plan(campaign, out)
     console.print(
         f"{len(campaign.specs)} runs: {len(todo.finished)} finished, {len(todo.left)} to do"
