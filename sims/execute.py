@@ -60,7 +60,7 @@ def execute(
     recipe = zoo.recipe(spec)
     began = time.perf_counter()
     with _threads(spec.threads):
-        stored = _augmented(load(spec.data, data_dir), spec.augment)
+        stored = _asked(load(spec.data, data_dir), spec)
         network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
         data = stored.to(device)
         precision = cast(Precision, spec.precision or "float32")
@@ -112,11 +112,13 @@ def execute(
     return ticket, record
 
 
-def _augmented(data: Dataset, augment: str | None) -> Dataset:
-    """The data with its usual augmentation (also for None) or without any."""
-    if augment == "standard" and data.augment is None:
+def _asked(data: Dataset, spec: RunSpec) -> Dataset:
+    """The part of the data that the spec asks for, with the usual augmentation or without any."""
+    if spec.augment == "standard" and data.augment is None:
         raise UserError(f"the data {data.name!r} have no standard augmentation: leave augment out")
-    return dataclasses.replace(data, augment=None) if augment == "none" else data
+    if spec.examples is not None:
+        data = data.part(spec.examples)
+    return dataclasses.replace(data, augment=None) if spec.augment == "none" else data
 
 
 def _identity(

@@ -16,10 +16,17 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None) -> None:
 
     Raises ``UserError`` at the first that is unknown, does not fit or cannot be read.
     """
-    built: set[tuple[str, str]] = set()
+    built: set[tuple[str, str, int | None]] = set()
+    name, data = None, None
+    specs = list(specs)
     for spec in specs:
         zoo.recipe(spec)
-        if (spec.data, spec.network) not in built:
-            data = load(spec.data, data_dir)
-            networks.build(spec.network, data.shape, data.classes, stream(0, "initial"))
-            built.add((spec.data, spec.network))
+    for spec in sorted(specs, key=lambda spec: spec.data):  # so that one data set is held at a time
+        if (spec.data, spec.network, spec.examples) in built:
+            continue
+        if data is None or spec.data != name:
+            name, data = spec.data, load(spec.data, data_dir)
+        if spec.examples is not None:
+            data.part(spec.examples)
+        networks.build(spec.network, data.shape, data.classes, stream(0, "initial"))
+        built.add((spec.data, spec.network, spec.examples))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unilth.errors import UserError
 from unilth.sims.data.augment import Augment
+from unilth.sims.streams import stream
 
 Split = tuple[Tensor, Tensor]
 
@@ -83,6 +84,23 @@ class Dataset:
             for split in ("train", "validation", "test")
         }
         return dataclasses.replace(self, **moved)  # type: ignore[arg-type]
+
+    def part(self, examples: int) -> Dataset:
+        """The same data with ``examples`` of the training split and the same share of validation; the test split whole.
+
+        Which ones is drawn once and for all: a smaller part lies inside a larger one, and all keep the order of the
+        data and its scale. UserError for more examples than there are.
+        """
+        whole = len(self.train[1])
+        if not 0 < examples <= whole:
+            raise UserError(f"{self.name} has {whole} examples to train on: examples cannot be {examples}")
+        splits = {}
+        for split in ("train", "validation"):
+            inputs, labels = getattr(self, split)
+            count = max(1, len(labels) * examples // whole)
+            drawn = torch.randperm(len(labels), generator=stream(0, f"part of {split}"))[:count].sort().values
+            splits[split] = inputs[drawn.to(inputs.device)], labels[drawn.to(labels.device)]
+        return dataclasses.replace(self, **splits)
 
     def prepare(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Network inputs in ``dtype``: (x / 255 - mean) / deviation of images in uint8, everything else as it is.

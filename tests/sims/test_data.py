@@ -12,6 +12,9 @@ from unilth.errors import UserError
 from unilth.sims.data import Dataset, load
 from unilth.sims.data.augment import Augment
 from unilth.sims.data.digits import digits
+from unilth.sims.execute import execute
+from unilth.sims.preflight import usable
+from unilth.sims.spec import RunSpec
 
 
 def test_digits_are_all_the_scans_split_once():
@@ -131,3 +134,29 @@ def test_inputs_that_cannot_be_prepared_are_refused():
     real = (torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
     with pytest.raises(UserError, match="leave mean"):
         Dataset("x", 2, real, real, real, mean=(0.0,) * 3)
+
+
+def test_a_part_is_nested_and_keeps_order_scale_and_test_data():
+    data = digits()
+    small, large = data.part(100), data.part(500)
+    rows = [{tuple(row.flatten().tolist()) for row in part.train[0]} for part in (small, large, data)]
+    assert len(small.train[1]) == 100 and rows[0] < rows[1] < rows[2]
+    assert len(small.validation[1]) == len(data.validation[1]) * 100 // len(data.train[1])
+    assert small.test is data.test and small.part(100).digest() == small.digest() != large.digest()
+    places = [(data.train[0] == row).flatten(1).all(1).nonzero()[0].item() for row in large.train[0][:50]]
+    assert places == sorted(places) and places[-1] > 50, "in the order of the data, but not its beginning"
+    assert data.part(len(data.train[1])).digest() == data.digest()
+
+
+@pytest.mark.parametrize("examples", [0, 10**6])
+def test_an_impossible_part_is_refused(examples):
+    with pytest.raises(UserError, match=f"examples cannot be {examples}"):
+        digits().part(examples)
+
+
+def test_a_run_trains_on_the_part_it_asks_for():
+    _, record = execute(RunSpec("omp", epochs=2, examples=100))
+    assert (record["data"]["train"], record["data"]["test"]) == (100, len(digits().test[1]))
+    usable([RunSpec("omp", examples=100), RunSpec("omp")])
+    with pytest.raises(UserError, match="examples cannot be 5000"):
+        usable([RunSpec("omp"), RunSpec("omp", examples=5000)])

@@ -77,6 +77,8 @@ class Args:
     """float32 (default) or bfloat16 (autocast: for GPUs and processors that have it, very slow elsewhere)"""
     augment: str | None = None
     """none, or standard (default where a data set has one)"""
+    examples: int | None = None
+    """train on so many examples of the training data (drawn once and for all), not on all; the test data stay whole"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = field(default=None)
     """where data sets lie that do not ship with a dependency"""
 
