@@ -31,7 +31,8 @@ class RunSpec:
     ``epochs`` is the total budget and the same for every recipe: free training, penalty and fine-tuning together;
     ``tune`` is the share of it that fine-tunes the finished ticket. The fields from ``patience`` on replace a choice of
     the recipe's row in the zoo where they are given (``None`` leaves the row as it is); a recipe that does not have
-    the choice refuses it. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in another order end in other bits.
+    the choice refuses it. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in
+    another order end in other bits.
     """
 
     recipe: str
@@ -65,7 +66,8 @@ class RunSpec:
         for field in dataclasses.fields(self):
             value = _typed(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
-        for name, least in {"seed": 0, "epochs": 1, "batch": 1, "threads": 1, "patience": 1, "rounds": 1, "examples": 10}.items():
+        ones = ("epochs", "batch", "threads", "patience", "rounds")
+        for name, least in {"seed": 0, "examples": 10, **dict.fromkeys(ones, 1)}.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"{name} must be at least {least}, not {value}")
