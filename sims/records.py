@@ -41,7 +41,7 @@ def read_record(path: Path) -> Record:
         record = read_json(path)
     except UserError as error:
         raise DamagedRecord(f"the record {error}; {remedy}") from None
-    problem = _problem(record)
+    problem = problem_of(record)
     if problem:
         raise DamagedRecord(f"the record {str(path)!r} {problem}; {remedy}")
     return record
@@ -71,7 +71,7 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
         raise UserError(f"{str(path)!r} is not JSON") from None
 
 
-def _problem(record: Any) -> str | None:
+def problem_of(record: Any) -> str | None:
     """What is wrong with a record, as the end of a sentence; None if it can be used."""
     if not isinstance(record, dict):
         return "is not a JSON object"

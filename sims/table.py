@@ -14,8 +14,9 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.campaign import load
+from unilth.sims.recorded import Source, opened
 from unilth.sims.records import Record
-from unilth.sims.results import Store, run_name
+from unilth.sims.results import run_name
 from unilth.sims.spec import RunSpec, closest
 from unilth.sims.statistics import Cell, Difference, describe, holm, paired
 
@@ -58,7 +59,7 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     the p-values of all comparisons are corrected together. Raises ``UserError`` for a directory without runs, a damaged
     record, runs that cannot be told apart, an unknown metric or baseline.
     """
-    store = Store(Path(root))
+    store = opened(root)
     runs, expected, notes = _gather(store)
     if not any(record for record in runs.values()):
         raise UserError(f"{str(store.root)!r} holds no finished run; name the directory that a sweep wrote to")
@@ -82,7 +83,7 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     return _corrected(made, notes)
 
 
-def _gather(store: Store) -> tuple[dict[RunSpec, Record | None], bool, list[str]]:
+def _gather(store: Source) -> tuple[dict[RunSpec, Record | None], bool, list[str]]:
     """Every run of the campaigns kept there (its record or None), whether there is a campaign at all, and notes."""
     records = {record["spec_digest"]: record for record in store.records()}
     campaigns = [load(path) for path in sorted((store.root / "campaigns").glob("*.toml"))]

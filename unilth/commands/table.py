@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from unilth.sims.recorded import keep, opened
 from unilth.sims.table import METRIC, compare
 from unilth.sims.table_text import comma_separated, grids, latex, markdown
 
@@ -21,7 +22,7 @@ class Args:
     """Compare the finished runs in a directory: recipes by sparsities, mean and 95% interval over seeds."""
 
     directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
-    """where `unilth sweep` wrote its runs"""
+    """where `unilth sweep` wrote its runs, or where --keep put them"""
     baseline: str | None = None
     """recipe that the others are compared with, seed by seed"""
     metric: str = METRIC
@@ -32,6 +33,8 @@ class Args:
     """also write the tables in Markdown"""
     latex: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """also write the tables in LaTeX"""
+    keep: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """also write the campaigns and all records, without the tickets, into one small folder that `unilth table` reads"""
 
 
 def main(argv: list[str]) -> int:
@@ -41,6 +44,8 @@ def main(argv: list[str]) -> int:
     for path, text in ((args.csv, comma_separated), (args.markdown, markdown), (args.latex, latex)):
         if path is not None:
             path.write_text(text(comparisons), encoding="utf-8")
+    if args.keep is not None:
+        keep(opened(args.directory), args.keep)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)

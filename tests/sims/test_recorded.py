@@ -1,0 +1,97 @@
+"""Records that are kept: the same table from them, the same bytes again, and nothing believed that was changed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from unilth.commands import table
+from unilth.errors import UserError
+from unilth.sims import recorded
+from unilth.sims.campaign import parse
+from unilth.sims.recorded import KEPT, keep, opened
+from unilth.sims.results import Store
+from unilth.sims.sweep import keep_campaign
+from unilth.sims.table import compare
+
+TEXT = """
+claim = "Nothing is claimed."
+[grid]
+recipes = ["dense", "omp"]
+networks = ["lenet-300-100"]
+data = ["digits"]
+sparsities = [0.5]
+seeds = 2
+"""
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    campaign = parse(TEXT, name="few", where="few.toml")
+    store = Store(tmp_path / "runs")
+    store.create()
+    keep_campaign(store, campaign)
+    for number, spec in enumerate(campaign.specs):
+        store.write(spec, {"test": {"accuracy": 0.9 + number / 100}}, lambda folder: (folder / "a").write_text("b"))
+    return store.root
+
+
+def test_the_table_of_kept_records_is_the_table_of_the_sweep(runs: Path, tmp_path: Path, capsys) -> None:
+    assert table.main([str(runs), "--baseline", "dense", "--keep", str(tmp_path / "kept")]) == 0
+    assert compare(tmp_path / "kept", baseline="dense") == compare(runs, baseline="dense")
+    said = capsys.readouterr().out
+    assert table.main([str(tmp_path / "kept"), "--baseline", "dense"]) == 0
+    assert capsys.readouterr().out == said
+    assert sum(path.is_file() for path in (tmp_path / "kept").rglob("*")) == 2
+
+
+def test_the_same_records_are_the_same_bytes(runs: Path, tmp_path: Path) -> None:
+    first = keep(opened(runs), tmp_path / "one").read_bytes()
+    assert keep(opened(tmp_path / "one"), tmp_path / "two").read_bytes() == first
+    assert keep(opened(runs), tmp_path / "one").read_bytes() == first
+
+
+def test_a_folder_of_something_else_is_left_alone(runs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="no folder of records: name a new one"):
+        keep(opened(runs), other)
+    with pytest.raises(UserError, match="no folder of records"):
+        keep(opened(runs), other / "thesis.tex")
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+
+
+def damage(kept: Path, what: str) -> None:
+    lines = gzip.decompress(kept.read_bytes()).decode().splitlines()
+    record = json.loads(lines[1])
+    if what == "another run":
+        record["spec"]["seed"] += 100
+    elif what == "schema":
+        record["schema"] = 99
+    lines[1] = "{" if what == "JSON" else json.dumps(record)
+    kept.write_bytes(gzip.compress("\n".join(lines).encode()))
+
+
+@pytest.mark.parametrize(("what", "why"), [("another run", "another run"), ("schema", "schema 99"), ("JSON", "JSON")])
+def test_a_changed_line_is_named(runs: Path, tmp_path: Path, what: str, why: str) -> None:
+    kept = keep(opened(runs), tmp_path / "kept")
+    damage(kept, what)
+    with pytest.raises(UserError, match=f"line 2 of .*{why}"):
+        compare(kept.parent)
+
+
+def test_what_is_no_archive_or_too_large_is_refused(runs: Path, tmp_path: Path, monkeypatch) -> None:
+    kept = keep(opened(runs), tmp_path / "kept")
+    monkeypatch.setattr(recorded, "LARGEST", 100)
+    with pytest.raises(UserError, match="unpacks to more than the 100 bytes"):
+        compare(kept.parent)
+    monkeypatch.undo()
+    whole = kept.read_bytes()
+    for content in (whole[: len(whole) // 2], b"no archive at all", whole[:20] + b"\0" * 40):
+        kept.write_bytes(content)
+        with pytest.raises(UserError, match=f"{KEPT}.* cannot be read"):
+            compare(kept.parent)
