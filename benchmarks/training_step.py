@@ -7,7 +7,8 @@ The standard loop: a `DataLoader` with worker processes whose data set pads, cro
 the other in NumPy (as torchvision's transforms do), float32, eager, `torch.optim.SGD`. Ours: `unilth.sims.training`,
 images as uint8 on the device, the same augmentation in batches, a mask at sparsity 0.9 and the growing penalty on.
 Random images: only time is measured. The loops take turns; an epoch of each is not counted. The medians are compared,
-and where other programs run at the same time the load average that is printed says so.
+and where other programs run at the same time the load average that is printed says so. On a CPU the last line says
+what is left to gain in float32: how long the step's products would take at the speed of one large matrix product.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from unilth.sims import masks, networks
 from unilth.sims.data import Augment, Dataset
@@ -114,6 +116,15 @@ def both(masking: Masking) -> None:
     masking._after()
 
 
+def floor(training: Training, images: np.ndarray, args: argparse.Namespace) -> tuple[float, float]:
+    """Seconds that the products of one step take at the speed of a large matrix product, and that speed (FLOP/s)."""
+    with FlopCounterMode(display=False) as counter:
+        training.forward(torch.from_numpy(images[: args.batch])).sum().backward()
+    side = torch.rand(2048, 2048)
+    speed = 2 * 2048**3 / min(seconds(lambda: side @ side, args.device) for _ in range(10))
+    return counter.get_total_flops() / speed, speed
+
+
 def turns(training: Training, epoch: Callable[[], None], args: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Seconds of an epoch of ours and of the standard loop, in turns; the first of each is not counted."""
     for number in range(args.rounds + 1):
@@ -149,6 +160,9 @@ def main() -> None:
         print(f"{name}: ours {args.batch / step:.1f} images/s, standard {count / statistics.median(theirs):.1f}")
         print(f"  ratio {statistics.median(ratios):.2f} (each round {', '.join(f'{r:.2f}' for r in ratios)})")
         print(f"  masks and penalty {100 * statistics.median(hooks) / step:.2f}% of a step of {step:.3f} s")
+        if args.device == "cpu":
+            least, speed = floor(training, images, args)
+            print(f"  the step's products at {speed / 1e9:.0f} GFLOP/s, one large matrix product's: {least:.3f} s")
         print(f"  load average before and after: {load:.1f}, {os.getloadavg()[0]:.1f}", flush=True)
 
 

@@ -94,13 +94,14 @@ class Dataset:
         whole = len(self.train[1])
         if not 0 < examples <= whole:
             raise UserError(f"{self.name} has {whole} examples to train on: examples cannot be {examples}")
-        splits = {}
-        for split in ("train", "validation"):
-            inputs, labels = getattr(self, split)
+
+        def drawn(split: str, inputs: Tensor, labels: Tensor) -> Split:
             count = max(1, len(labels) * examples // whole)
-            drawn = torch.randperm(len(labels), generator=stream(0, f"part of {split}"))[:count].sort().values
-            splits[split] = inputs[drawn.to(inputs.device)], labels[drawn.to(labels.device)]
-        return dataclasses.replace(self, **splits)
+            rows = torch.randperm(len(labels), generator=stream(0, f"part of {split}"))[:count].sort().values
+            return inputs[rows.to(inputs.device)], labels[rows.to(labels.device)]
+
+        train, validation = drawn("train", *self.train), drawn("validation", *self.validation)
+        return dataclasses.replace(self, train=train, validation=validation)
 
     def prepare(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Network inputs in ``dtype``: (x / 255 - mean) / deviation of images in uint8, everything else as it is.
