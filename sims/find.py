@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ class Search:
 
     The epochs of the budget that are not for fine-tuning are shared out as follows. With a growing penalty, free
     training may use half of them, and whatever it leaves goes to the penalty, in equal parts to the rounds; without
-    one, free training has them all, in equal parts to the rounds that have any. What nobody used fine-tunes.
+    one, free training has them all, in equal parts to the rounds that have any. What nobody used fine-tunes. Sorting
+    takes its share of what goes to the penalty.
 
     With a ``checkpoint``, a search that was interrupted goes on: the masks and phases that were finished come from the
     checkpoint's log instead of being drawn and trained again, and the phase in which it was interrupted goes on from
@@ -96,13 +98,16 @@ class Search:
         for number, target in enumerate(recipe.rounds.targets(self.sparsity), start=1):
             if number <= free_phases:
                 self._free(number, free[number - 1])
-            chosen = self._choose(target)
+            epochs = 0
             if pressing:
-                left = finding - self.used - sum(free[number:])
-                self._press(number, left // (rounds - number + 1), chosen)
-            self.mask = chosen
+                epochs = (finding - self.used - sum(free[number:])) // (rounds - number + 1)
+                epochs -= self._sort(number, epochs)
+            chosen = self._choose(target)
+            self._press(number, epochs, chosen)
             self.masks.append(chosen)
-            self._prune_and_rewind(free_again=number == rounds or number < free_phases)
+            if recipe.rounds.hard == "each" or number == rounds:
+                self.mask = chosen
+                self._prune_and_rewind(free_again=number == rounds or number < free_phases)
         if self.control == "reinitialised":
             initialise(self.network, stream(self.seed, "control"))
             self._prune()
@@ -136,7 +141,19 @@ class Search:
         inputs, labels = self.data.train
         some = torch.randperm(len(labels), generator=stream(self.seed, "examples"))[:EXAMPLES].to(labels.device)
         seen = inputs[some] if inputs.is_floating_point() else self.data.prepare(inputs[some])
-        return Sight(self.network, seen, labels[some], self.mask, self.draws)
+        return Sight(self.network, seen, labels[some], self._inside(), self.draws)
+
+    def _inside(self) -> Mask:
+        """What the next mask must lie inside of: where the last one was only pressed for, it is told by magnitude."""
+        if self.recipe.rounds.hard == "each" or not self.chosen:
+            return self.mask
+        weights = masks.prunable(self.network)
+        return {
+            name: masks.keep_largest(
+                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), kept.numel())
+            )[name]
+            for name, kept in self.chosen[-1].items()
+        }
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""
@@ -160,14 +177,30 @@ class Search:
                 raise UserError(f"rewinding to step {keep} needs that many steps of free training: raise epochs")
             self.rewound = state
 
+    def _sort(self, number: int, epochs: int) -> int:
+        """Press on all weights that are left, before the choice; how many of ``epochs`` that took."""
+        sorting, penalty = self.recipe.sorting, self.recipe.penalty
+        if sorting is None or not isinstance(penalty, GrowingPenalty):
+            return 0
+        share = sorting.share(epochs, penalty)
+        if share:
+            growing = sorting.penalty.scaled(self._steps(share))
+            self._train(Phase("sort", number, share, self.budget.lr, mask=self.mask, goes=self.mask, penalty=growing))
+        return share
+
+    def _steps(self, epochs: int) -> int:
+        return epochs * steps_per_epoch(len(self.data.train[1]), self.budget.batch)
+
     def _press(self, number: int, epochs: int, chosen: Mask) -> None:
         penalty = self.recipe.penalty
         if epochs < 1 or not isinstance(penalty, GrowingPenalty):
             return
-        steps = epochs * steps_per_epoch(len(self.data.train[1]), self.budget.batch)
         goes = {name: self.mask[name] & ~kept for name, kept in chosen.items()}
-        phase = Phase("press", number, epochs, self.budget.lr, mask=self.mask, goes=goes, penalty=penalty.scaled(steps))
-        self._train(phase)
+        growing = penalty.scaled(self._steps(epochs))
+        recover = self.recipe.sorting.recover if self.recipe.sorting else 0.0
+        self._train(
+            Phase("press", number, epochs, self.budget.lr, mask=self.mask, goes=goes, penalty=growing, recover=recover)
+        )
 
     def _prune_and_rewind(self, free_again: bool) -> None:
         if free_again and self.recipe.rewind.to in ("initial", "step"):
@@ -220,6 +253,7 @@ class Search:
                 "best_epoch": outcome.best_epoch,
                 "weight_decay": phase.decay,
                 "l1": phase.lasso,
+                "recover": phase.recover,
                 "penalty": dataclasses.asdict(phase.penalty) if phase.penalty else None,
                 "sparsity": masks.sparsity_of(self.mask),
             }

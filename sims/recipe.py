@@ -14,6 +14,7 @@ from unilth.sims.masks import Mask, Scope, exact_sparsity, keep_largest, prunabl
 from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.saliency import SCORES
 from unilth.sims.scores import Score, Sight
+from unilth.sims.sorting import Sorting
 from unilth.sims.spec import closest
 from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 
@@ -83,11 +84,17 @@ class Rounds:
 
     The geometric schedule keeps the same share of the survivors in every round: after round r of n the sparsity is
     1 - (1 - s)^(r/n). ``free`` says whether free training comes before every round or before the first one only.
+
+    ``hard`` says which rounds end in a hard prune: ``each``, or only the ``last``, as in RST-Iter's public code. There
+    an earlier round's weights are pressed and not zeroed; the next round takes as many of the smallest magnitudes of
+    each layer for them, which after enough pressing are the same ones, adds to them by the mask rule, and presses on
+    all of them from 0 again. So its masks are nested, and a random one random, only where the pressing was strong.
     """
 
     number: int = 1
     schedule: Literal["geometric"] | tuple[float, ...] = "geometric"
     free: Literal["each", "first"] = "first"
+    hard: Literal["each", "last"] = "each"
 
     def __post_init__(self) -> None:
         if self.number < 0:
@@ -103,6 +110,8 @@ class Rounds:
                 raise UserError(f"Rounds: the last share of a schedule must be 1, not {steps[-1]}")
         if self.free not in ("each", "first"):
             raise UserError(f"Rounds: free must be 'each' or 'first', not {self.free!r}")
+        if self.hard not in ("each", "last"):
+            raise UserError(f"Rounds: hard must be 'each' or 'last', not {self.hard!r}")
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         """The sparsity after each round; the last is the one asked, exactly."""
@@ -142,7 +151,8 @@ class Recipe:
     """Free training until ``stop``; then in rounds choose by ``mask``, press with ``penalty``, prune, ``rewind``.
 
     A `GrowingPenalty` presses on the weights that go, between the choice and the prune; `L2` and `L1` press on all
-    weights all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it.
+    weights all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it; ``sorting``
+    is what moves the weights before each choice.
     """
 
     stop: Epochs | EarlyStopping | SettledMask
@@ -151,6 +161,16 @@ class Recipe:
     rounds: Rounds
     rewind: Rewind
     decay: L2 | None = None
+    sorting: Sorting | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.penalty, GrowingPenalty):
+            if self.rounds.hard == "last":
+                raise UserError(
+                    "Recipe: hard='last' needs a growing penalty: the weights that go are told by being small"
+                )
+            if self.sorting is not None:
+                raise UserError("Recipe: sorting needs a growing penalty: it takes a part of its steps")
 
     @property
     def weight_decay(self) -> float:

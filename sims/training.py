@@ -30,7 +30,10 @@ EVALUATION_BATCH = 512  # the activations of ResNet-18 on images of 64x64 then t
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training: ``epochs`` at most, under ``mask``, with ``penalty`` on the weights in ``goes``."""
+    """One stretch of training: ``epochs`` at most, under ``mask``, with ``penalty`` on the weights in ``goes``.
+
+    ``recover`` x w is taken from the gradient of the weights in ``mask`` that do not go: a penalty below 0.
+    """
 
     name: str
     round: int
@@ -45,6 +48,7 @@ class Phase:
     mask: Mask | None = None
     goes: Mask | None = None
     penalty: GrowingPenalty | None = None
+    recover: float = 0.0
     stop: EarlyStopping | SettledMask | None = None
 
     def rate(self, epoch: int) -> float:
@@ -104,6 +108,9 @@ class Masking:
         self.optimizer, self.penalty, self.step, self.value = optimizer, phase.penalty, 0, 0.0
         self.masked = [(named[n], _like(named[n], kept)) for n, kept in (phase.mask or {}).items() if n in named]
         self.pressed = [(named[n], _like(named[n], goes)) for n, goes in (phase.goes or {}).items() if n in named]
+        stays = {n: kept & ~phase.goes[n] for n, kept in (phase.mask or {}).items()} if phase.goes else {}
+        self.recover, eased = phase.recover, stays if phase.recover else {}
+        self.eased = [(named[n], _like(named[n], kept)) for n, kept in eased.items() if n in named]
         self.lasso, self.sparse = phase.lasso, [p for n, p in prunable(network).items() if phase.lasso and n in named]
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
@@ -115,6 +122,9 @@ class Masking:
             pressed = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
             if pressed and self.value:
                 torch._foreach_addcmul_(*map(list, zip(*pressed, strict=True)), value=self.value)
+        eased = [(p.grad, p, kept) for p, kept in self.eased if p.grad is not None]
+        if eased:
+            torch._foreach_addcmul_(*map(list, zip(*eased, strict=True)), value=-self.recover)
         for parameter in self.sparse:
             if parameter.grad is not None:
                 parameter.grad.add_(parameter.sign(), alpha=self.lasso)

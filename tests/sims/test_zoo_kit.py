@@ -23,7 +23,9 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "l1": {"keeps": "largest", "scope": "global", "nested": True},
     "early-bird": {"keeps": "largest", "scope": "global", "nested": True},
     "greg-1": {"keeps": "largest", "nested": True, **LAYERS},
+    "greg-2": {"keeps": "largest", "nested": True, **LAYERS},
     "dlth-iter": {"keeps": "random", "nested": True, **LAYERS},
+    "dlth-iter-code": {"keeps": "other", **LAYERS},  # random and nested only where the pressing was strong
     "snip": {"keeps": "other", "scope": "global", **AT_START},
     "grasp": {"keeps": "other", "scope": "global", **AT_START},
     "synflow": {"keeps": "other", "scope": "global", "no_empty_layer": True, **AT_START},
@@ -33,14 +35,14 @@ CLAIMS: dict[str, dict[str, Any]] = {
 }
 
 
-def finder(name: str) -> Any:
+def finder(name: str, **claims: Any) -> Any:
     """The row as the kit sees a finder of anybody's."""
 
     def row(network: nn.Module, data: Any, sparsity: float, *, seed: int) -> Ticket:
         return find(name, network, data, sparsity, seed=seed, budget=BUDGET)
 
     row.__name__ = name.replace("-", "_")
-    return ticket_finder(handles=HANDLES, **CLAIMS[name])(row)
+    return ticket_finder(handles=HANDLES, **CLAIMS[name] | claims)(row)
 
 
 def test_every_row_that_prunes_is_checked_somewhere():
@@ -54,3 +56,13 @@ def test_the_row_passes_the_kit(name):
     report = check(finder(name), budget="quick")
     assert report.ok, [(each.id, each.got) for each in report.invariants if each.status == "violated"]
     assert report.counts["passed"] >= 20
+
+
+@pytest.mark.slow
+def test_the_published_code_of_rst_iter_is_not_random_when_it_presses_too_little():
+    """It tells the last cycle's weights by their magnitude, so after a short cycle it prunes the small ones."""
+    told = finder("dlth-iter-code", keeps="random")
+    report = check(told, budget="quick", only="finder-random-is-random")
+    assert [each.status for each in report.invariants] == ["violated"]
+    ours = check(finder("dlth-iter"), budget="quick", only="finder-random-is-random")
+    assert [each.status for each in ours.invariants] == ["passed"]
