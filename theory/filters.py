@@ -128,7 +128,7 @@ def _descent_gain(s: Array, k: Array, step: float) -> Array:
 
 def _nesterov_residual(s: Array, t: Array, _: float) -> Array:
     z = t * np.sqrt(s)
-    return np.where(z == 0, 1.0, 2 * scipy.special.j1(z) / z)
+    return np.where(z == 0, 1.0, np.where(z == np.inf, 0.0, 2 * scipy.special.j1(z) / z))
 
 
 def _nesterov_gain(s: Array, t: Array, setting: float) -> Array:

@@ -73,6 +73,12 @@ def test_the_flat_penalty_of_a_short_time_does_not_cancel(rule: Filter) -> None:
     np.testing.assert_allclose(penalty[:, 0], penalty[:, 1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("rule", [GRADIENT_FLOW, heavy_ball(0.7), NESTEROV], ids=lambda f: f.name)
+def test_after_an_infinite_time_no_penalty_is_left(rule: Filter) -> None:
+    penalty = rule.effective_penalty([0.0, 0.3, 99.0], np.inf)
+    assert penalty.shape == (3,) and (penalty == 0).all()
+
+
 def test_critical_damping_is_the_limit_from_both_sides() -> None:
     t = np.array([0.1, 1.0, 3.0, 20.0])
     exact = np.exp(-t / 2) * (1 + t / 2)
