@@ -81,9 +81,18 @@ def test_a_replayed_supremum_needs_a_point_inside_that_is_good_enough(at: str, a
     assert (found is not None) is accepted
 
 
-def test_a_point_outside_is_refused_even_if_its_value_is_higher() -> None:
-    found = replayed(lambda: supremum(lambda x: x, 0, 1, "4"), "supremum", cuts=["0", "1"], at="3")
+@pytest.mark.parametrize(("sign", "at"), [(1, "3"), (-1, "-3")])
+def test_a_point_outside_is_refused_even_if_its_value_is_higher(sign: int, at: str) -> None:
+    found = replayed(lambda: supremum(lambda x: x * sign, 0, 1, "4"), "supremum", cuts=["0", "1"], at=at)
     assert found is None
+
+
+def test_two_enclosures_that_do_not_meet_leave_the_plain_one() -> None:
+    def torn(x):  # no function: its balls and its points do not agree, as rounding can make them
+        return x - 10 if isinstance(x, arb) and x.rad() == 0 else x + 0
+
+    found = supremum(torn, 0, 1, "12")
+    assert found is not None and found[0].contains(1)
 
 
 def test_a_replayed_supremum_is_no_wider_than_asked() -> None:
