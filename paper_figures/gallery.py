@@ -77,6 +77,19 @@ FIGURES = (
         reads_results=True,
         only_named=True,
     ),
+    FigureSpec(
+        "distances",
+        "unilth.paper_figures.distances",
+        "Which end point is nearest to UniLTH's",
+        "From UniLTH's end point, one start, 90% pruned unless dense: symmetrised KL divergence between predictions on "
+        "test inputs, norm of the difference of the weights over their mean norm, and barrier of the training loss on "
+        "the straight line. Small marks are seeds, large ones means (on logarithmic axes of logarithms) with 95% "
+        "t-intervals; what is below 10⁻⁴ nats is drawn there. UniLTH with its batches in another order is the scale; "
+        "regularised baselines are orange squares.",
+        ("unilth.sims.endpoints.distances", "unilth.sims.endpoints.ends", "unilth.sims.statistics"),
+        reads_results=True,
+        only_named=True,
+    ),
 )
 
 

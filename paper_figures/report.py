@@ -6,15 +6,14 @@ import re
 from pathlib import Path
 
 from unilth import __version__
-from unilth.errors import UserError
-from unilth.paper_figures import manifest, report_kit, report_runs, report_theory
+from unilth.paper_figures import manifest, report_endpoints, report_kit, report_runs, report_theory
 from unilth.paper_figures.report_document import BAD, GOOD, OPEN, Block, Commands, Document, Grid, Section, Text, cell
 from unilth.paper_figures.report_html import html
 from unilth.paper_figures.report_markdown import markdown
 from unilth.paper_figures.report_read import Part, mapping, part, seconds, words
 from unilth.sims.endpoints.verdicts import on_networks
 
-STAGES = ("prove", "check", "sweep", "figures")
+STAGES = ("prove", "check", "sweep", "endpoints", "figures")
 LEAD = (
     "The claims of “A Unified View of Finding and Transforming Winning Lottery Tickets”, settled on this machine: "
     "theorems proved by tests that can fail, mask rules and penalty schedules checked against invariants, tickets "
@@ -50,6 +49,7 @@ def compose(out: Path) -> Document:
             report_theory.claims(ledger, networks(out / "endpoints")),
             report_kit.section(kit),
             report_runs.section(table, results, words(content.get("campaign"), "digits")),
+            report_endpoints.section(out / results.name.replace("runs", "endpoints", 1)),
             report_runs.figures(out / "figures", "figures"),
         ),
         f"Written by unilth {__version__} from the files beside this report. It needs no network.",
@@ -59,14 +59,8 @@ def compose(out: Path) -> Document:
 
 def networks(folder: Path) -> dict[str, list[str]]:
     """Verdicts on networks by claim from the records of end points in the folder; none where one cannot be used."""
-    if not folder.is_dir():
-        return {}
-    from unilth.sims.endpoints.run import read  # torch is slow to import
-
-    try:
-        return on_networks(read(folder))
-    except UserError:
-        return {}
+    records = report_endpoints.records_in(folder)
+    return {} if isinstance(records, str) else on_networks(records)
 
 
 def ran(made: Part) -> Section:

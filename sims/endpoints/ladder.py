@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from unilth.sims import networks
 from unilth.sims.data import Dataset
+from unilth.sims.endpoints.batch_norm import measure_statistics
 from unilth.sims.endpoints.model import LinearisedModel, Model, linear_model, network_model
-from unilth.sims.endpoints.shrinkage import Array, measure
+from unilth.sims.endpoints.shrinkage import Array
 from unilth.sims.networks import initialise
 from unilth.sims.streams import stream
 
-TIMES = (2.0, 8.0, 30.0)  # stopping time times the largest eigenvalue at the start
+RUNGS = ("quadratic", "diabetes", "regression", "linear network", "linearised", "network")
 
 
-def ladder(network: str, data: Dataset, seed: int, examples: int, pairs: int, most: int) -> list[dict[str, Any]]:
-    """Measure every rung; rows as `shrinkage.measure` returns them, with the seconds each took."""
-    rows = []
-    for model in rungs(network, data, seed, examples):
-        began = time.perf_counter()
-        rows.append({**measure(model, TIMES, pairs, most), "seconds": time.perf_counter() - began})
-    return rows
-
-
-def rungs(network: str, data: Dataset, seed: int, examples: int) -> Iterator[Model]:
-    """A diagonal quadratic, regression on diabetes and on the data, a linear network, the tangent, the network."""
+def rung(name: str, network: str, data: Dataset, seed: int, examples: int) -> Model:
+    """One of `RUNGS`: a diagonal quadratic, regression on diabetes and on the data, a linear network, the network's
+    tangent, the network."""
+    if name == "quadratic":
+        return quadratic()
+    if name == "diabetes":
+        return linear_model("regression on diabetes", *diabetes())
     inputs, labels = (part[:examples] for part in data.train)
-    yield quadratic()
-    yield linear_model("regression on diabetes", *diabetes())
-    pixels = data.prepare(inputs).flatten(1).double().numpy()
-    yield linear_model(f"regression on {data.name}", pixels, np.eye(data.classes)[labels.numpy()])
-    deep = nn.Sequential(
-        nn.Flatten(), nn.Linear(pixels.shape[1], 32, bias=False), nn.Linear(32, data.classes, bias=False)
-    )
-    initialise(deep, stream(seed, "initial"))
     prepared = data.prepare(inputs)
-    yield network_model("linear network", deep, prepared, labels, data.classes)
+    if name == "regression":
+        pixels = prepared.flatten(1).double().numpy()
+        return linear_model(f"regression on {data.name}", pixels, np.eye(data.classes)[labels.numpy()])
+    if name == "linear network":
+        pixel_count = prepared.flatten(1).shape[1]
+        deep = nn.Sequential(
+            nn.Flatten(), nn.Linear(pixel_count, 32, bias=False), nn.Linear(32, data.classes, bias=False)
+        )
+        initialise(deep, stream(seed, "initial"))
+        return network_model("linear network", deep, prepared, labels, data.classes)
     built = networks.build(network, data.shape, data.classes, stream(seed, "initial"))
-    real = network_model(network, built, prepared, labels, data.classes)
-    yield LinearisedModel(f"linearised {network}", real)
-    yield real
+    real = network_model(network, settled(built, prepared), prepared, labels, data.classes)
+    return real if name == "network" else LinearisedModel(f"linearised {network}", real)
+
+
+def settled(network: nn.Module, inputs: Tensor) -> nn.Module:
+    """A new network's batch norm has seen nothing: statistics of the ladder's own examples, frozen from then on."""
+    return measure_statistics(network, inputs)
 
 
 def quadratic() -> Model:

@@ -1,10 +1,13 @@
-"""The page of verdicts, Markdown, from records and nothing else."""
+"""The page of verdicts, Markdown, from records and nothing else. No torch here."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from unilth.sims.endpoints.effects import effect
+from unilth.sims.endpoints.nearest import BASELINES, TITLES, at_loss, is_matched
 from unilth.sims.endpoints.verdicts import on_networks, verdicts
 
 WANTED = (("lenet-300-100", "digits"), ("conv-small", "digits"), ("resnet20", "cifar10"))
@@ -12,10 +15,15 @@ LEAD = """# End points: where the closed forms hold
 
 Written from the records in `results/endpoints` by `unilth endpoints --page docs/endpoints.md --out results/endpoints`;
 every verdict follows from recorded numbers by the rule beside it. Brackets are 95% intervals over seeds or splits.
-The ladder uses the square loss on one-hot targets, so that its exact rungs are quadratics; batch norm is in evaluation
-mode. The predictions of section 7 use the cross-entropy and SGD with momentum.
 
-Not measured: distances between the end points of UniLTH, DLTH, LTH and the regularised baselines.
+- The ladder uses the square loss on one-hot targets, so that its exact rungs are quadratics.
+- Batch norm is in evaluation mode wherever a curvature, a Gauss-Newton product or the ladder needs a function of the
+  weights alone: its statistics are frozen, at the start to those of the ladder's own examples, at an end point to those
+  that training left. Along straight lines they are measured again at every point, on the training inputs.
+- Lanczos keeps about two vectors of the size of the parameters per eigenpair (20 at least), and nothing larger.
+- The predictions of section 7 and the end points use the cross-entropy and SGD with momentum.
+- All end points of a seed share one start. UniLTH's is measured twice, the second time with the batches in another
+  order: that is how far two end points are apart where the method is the same.
 """
 
 
@@ -35,11 +43,12 @@ def page(records: Sequence[dict[str, Any]]) -> str:
 
 
 def section(record: dict[str, Any]) -> str:
-    """The plan, the errors of every rung, the curvature and the verdicts of one record."""
+    """The plan, the errors of every rung, the curvature, the distances and the verdicts of one record."""
     plan = record["plan"]
+    trained = "all training examples" if plan["part"] is None else f"{plan['part']:,} training examples"
     lines = [
-        f"Measured with {plan['seeds']} seeds, {plan['splits']} splits and the first {plan['examples']} training "
-        f"examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor time.\n",
+        f"Measured with {plan['seeds']} seeds on {trained}, {plan['splits']} splits and the first {plan['examples']} "
+        f"training examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor time.\n",
         "| rung | parameters | stopping | ridge around the start, 1/t | 0.579/t | ridge around 0, 1/t |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -53,6 +62,7 @@ def section(record: dict[str, Any]) -> str:
     for name, found in record["curvature"].items():
         error = f"{found['trace']:.3g} ± {found['trace_error']:.2g}"
         lines.append(f"| {name.replace('_', '-')} | {found['top'][0]:.4g} | {error} |")
+    lines += ["", *ends(record["distances"]), "", *apart(record["distances"]), "", *at_equal_loss(record["distances"])]
     for one in verdicts(record):
         effects = "; ".join(map(str, one.effects))
         lines.append(f"\n### {one.id}\n\n{one.prediction}\n\n{effects}.\n\n**{one.verdict}** ({one.rule}).")
@@ -67,3 +77,80 @@ def worst(row: dict[str, Any], rule: str, centre: str, c: float) -> str:
         if end["rule"] == rule and end["centre"] == centre and abs(end["calibration"] - c) < 1e-3
     ]
     return f"{max(errors):.2g}" if errors else "the same"
+
+
+def ends(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """Losses, accuracy and sharpness of every end point."""
+    lines = [
+        "| end point | training loss | test loss | test accuracy, % | top eigenvalue | trace | within the mask |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in [row["name"] for row in seeds[0]["ends"]]:
+        rows = [next(row for row in seed["ends"] if row["name"] == name) for seed in seeds]
+        kept = [row["sharpness"].get("kept") for row in rows]
+        cells = [
+            mean([row["train_loss"] for row in rows]),
+            mean([row["test_loss"] for row in rows]),
+            mean([100 * row["test_accuracy"] for row in rows]),
+            mean([row["sharpness"]["all"]["top"] for row in rows]),
+            mean([row["sharpness"]["all"]["trace"] for row in rows]),
+            "-" if None in kept else f"{mean([k['top'] for k in kept if k])}; {mean([k['trace'] for k in kept if k])}",
+        ]
+        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    lines.append(
+        "\nMeans over seeds ± half the 95% interval. Losses in nats; top eigenvalue and trace of the Hessian of the "
+        "cross-entropy on the ladder's examples, over all parameters and with the pruned weights held at 0."
+    )
+    return lines
+
+
+def apart(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """Distances of UniLTH's end point from the others."""
+    lines = [
+        "| UniLTH and | weights | after matching units | KL, nats | disagree, % | barrier, nats | after matching |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in [row["name"] for row in seeds[0]["ends"]][1:]:
+        rows = [next(row for row in seed["pairs"] if (row["a"], row["b"]) == ("unilth", name)) for seed in seeds]
+        found = [row["aligned"] for row in rows]
+        aligned = [one for one in found if one]
+        matched, lower = "not a chain of linear layers", "-"
+        if len(aligned) == len(rows):
+            share = 100 * sum(one["moved"] for one in aligned) / sum(one["units"] for one in aligned)
+            matched = f"{mean([one['weights'] for one in aligned])} ({share:.0f}% moved)"
+            lower = mean([one["barrier"] for one in aligned])
+        cells = [mean([row["weights"] for row in rows]), matched, mean([row["kl"] for row in rows])]
+        cells += [mean([100 * row["disagree"] for row in rows]), mean([row["barrier"] for row in rows]), lower]
+        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    lines.append(
+        "\nWeights: norm of the difference over the mean norm. Barrier: how far the training loss on the straight line "
+        "rises above the line between its ends. All pairs, and every layer, are in the record."
+    )
+    return lines
+
+
+def at_equal_loss(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """Regularised baselines against UniLTH at equal training loss."""
+    lines = [
+        "| at equal training loss, UniLTH and | KL, nats | weights | ln test loss, UniLTH against it | losses equal |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in BASELINES:
+        rows = at_loss(seeds, name)
+        ratio = effect("", [math.log(row["unilth"]["test_loss"] / row["other"]["test_loss"]) for row in rows])
+        equal = sum(map(is_matched, rows))
+        cells = [mean([row["kl"] for row in rows]), mean([row["weights"] for row in rows])]
+        cells += [str(ratio).partition(": ")[2].partition(", n =")[0], f"{equal} of {len(rows)} seeds"]
+        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    lines.append(
+        "\nThe one of the two that ends at the lower training loss is taken where it came by the other's, on the "
+        "straight line between two epochs."
+    )
+    return lines
+
+
+def mean(values: Sequence[float]) -> str:
+    """Mean ± half the 95% interval."""
+    found = effect("", values)
+    half = "" if found.high is None else f" ± {found.high - found.mean:.2g}"
+    return f"{found.mean:.3g}{half}"

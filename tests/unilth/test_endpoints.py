@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unilth import cli
 from unilth.errors import UserError
+from unilth.sims.endpoints.effects import CONFIRMED, CONTRADICTED, UNDECIDED
+from unilth.sims.endpoints.nearest import TITLES, nearest
 from unilth.sims.endpoints.page import page
-from unilth.sims.endpoints.run import Plan, read, write
-from unilth.sims.endpoints.verdicts import CONFIRMED, CONTRADICTED, UNDECIDED, forgetting, on_networks, verdicts
+from unilth.sims.endpoints.plan import Plan
+from unilth.sims.endpoints.records import read, write
+from unilth.sims.endpoints.verdicts import forgetting, on_networks, verdicts
 from unilth.theory.claims import CLAIMS
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +79,55 @@ def test_a_plan_that_settles_nothing_is_refused() -> None:
     for bad in ({"seeds": 1}, {"ramps": (3,)}, {"mask_epochs": 2}):
         with pytest.raises(UserError):
             Plan(**bad)
+
+
+def test_bad_input_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unilth.sims.endpoints import run
+
+    monkeypatch.setattr(run, "study", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    page_of_nothing = ["--page", str(tmp_path / "page.md")]
+    for argv, says in (
+        (["--out", str(tmp_path / "file")], "is not a folder"),
+        (["--out", str(tmp_path / "file" / "below")], "cannot be written"),
+        (["--out", str(tmp_path / "empty"), *page_of_nothing], "measure into it first"),
+        (["--out", str(tmp_path / "none"), *page_of_nothing], "measure into it first"),
+        (["--out", str(tmp_path / "new"), "--seeds", "1"], "seeds is 1"),
+        (["--out", str(tmp_path / "new"), "--workers", "0"], "--workers is 0"),
+    ):
+        assert cli.main(["endpoints", *argv]) == 2, argv
+        error = capsys.readouterr().err
+        assert says in error and error.count("\n") == 1, error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+
+
+def seeds_with(ratio: float, kl: float = 0.1, off: float = 1.0) -> list[dict[str, Any]]:
+    """Three seeds in which every end point is as good as the other, but GReg-1, the nearest: UniLTH has `ratio` times
+    its test loss. UniLTH's training loss is `off` times everybody's."""
+    found = []
+    for wobble in (0.98, 1.0, 1.02):
+        rows = []
+        for name in list(TITLES)[1:]:
+            mine = {"train_loss": 0.01 * off, "test_loss": ratio * wobble, "test_accuracy": 0.9}
+            other = {"train_loss": 0.01, "test_loss": 1.0, "test_accuracy": 0.9}
+            near = kl * wobble if name == "greg-1" else 1.0
+            rows.append({"name": name, "unilth": mine, "other": other, "kl": near, "weights": near})
+        found.append({"matched": rows})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ratio", "off", "expected"),
+    [(0.5, 1.0, CONFIRMED), (2.0, 1.0, CONTRADICTED), (1.0, 1.0, UNDECIDED), (0.5, 1.1, UNDECIDED)],
+)
+def test_the_nearest_baseline_is_judged_by_its_rule(ratio: float, off: float, expected: str) -> None:
+    found = nearest(seeds_with(ratio, off=off))
+    assert found.verdict == expected
+    assert ("The nearest in predictions is GReg-1, in weights too." in found.prediction) == (off == 1.0)
+
+
+def test_the_nearest_is_another_where_another_is_near() -> None:
+    assert "GReg-1" not in nearest(seeds_with(0.5, kl=10.0)).prediction

@@ -14,6 +14,8 @@ from unilth import cli
 from unilth.commands import reproduce
 from unilth.paper_figures.stages import Outcome, Stage
 
+RESULTS = Path(__file__).parents[2] / "results" / "endpoints"
+
 
 def stub(problems: dict[str, str], calls: list[str]) -> object:
     """Work whose stages only write a file each."""
@@ -83,6 +85,27 @@ def test_quick_and_full_runs_have_folders_of_their_own(tmp_path: Path) -> None:
     full, quick = (reproduce.Work(tmp_path, name, 1) for name in ("digits", "digits-quick"))
     assert full.runs == tmp_path / "runs" and quick.runs == tmp_path / "runs-quick"
     assert full.training() != quick.training() and full.theory() == quick.theory()
+    assert full.records == tmp_path / "endpoints" and quick.records == tmp_path / "endpoints-quick"
+    assert full.measuring() != quick.measuring() and full.measured() != quick.measured()
+
+
+def test_end_points_are_measured_recorded_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unilth.sims.endpoints import run
+    from unilth.sims.endpoints.records import read
+
+    (record,) = (one for one in read(RESULTS) if one["plan"]["network"] == "lenet-300-100")
+
+    def fake(plan: object, data_dir: object, tell: object, workers: int, keep: Path) -> dict[str, object]:
+        keep.mkdir()
+        return record
+
+    monkeypatch.setattr(run, "study", fake)
+    work = reproduce.Work(tmp_path, "digits", 1)
+    outcome = work.endpoints()
+    assert outcome.problem == "" and "confirmed" in outcome.what
+    assert [path.name for path in tmp_path.iterdir()] == ["endpoints"] and work.measured()[0].is_file()
+    record["ladder"][1]["rows"][0]["start"]["error"] = 1e-3
+    assert "regression on diabetes" in work.endpoints().problem
 
 
 def test_runs_that_other_code_made_are_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +154,22 @@ def test_the_quick_reproduction_end_to_end(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "unilth", "reproduce", "--quick", "--out", str(out), "--workers", "2"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = {"ledger.json", "invariants.json", "manifest.json", "report.html", "report.md", "figures", "runs-quick"}
+    names = {
+        "ledger.json",
+        "invariants.json",
+        "manifest.json",
+        "report.html",
+        "report.md",
+        "figures",
+        "runs-quick",
+        "endpoints-quick",
+    }
     assert names <= {path.name for path in out.iterdir()}
     changing = ("manifest.json", ".lock")  # times; the pid of the process that has the folder
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name not in changing}
     began = time.monotonic()
     again = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert again.returncode == 0 and again.stdout.count("skipped, nothing changed") == 5
+    assert again.returncode == 0 and again.stdout.count("skipped, nothing changed") == 6
     assert time.monotonic() - began < 30
     assert all(path.read_bytes() == content for path, content in before.items())
     (out / "figures" / "risk.csv").write_text("tampered")

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from unilth.errors import UserError
+
 
 @dataclass(frozen=True)
 class Args:
-    """Measure a ladder of models from a quadratic to NETWORK, section 7's predictions and who wins on real regression.
+    """Measure a ladder of models from a quadratic to NETWORK, section 7's predictions, how far end points are apart and
+    who wins on real regression.
 
-    Writes NETWORK-DATA.json into the folder; with --page only reads the records there.
+    Writes NETWORK-DATA.json into the folder; the same command goes on where it was interrupted. With --page only reads
+    the records there.
     """
 
     out: Path
@@ -25,9 +34,19 @@ class Args:
     data: str = "digits"
     """a data set that `unilth find` knows"""
     seeds: int | None = None
-    """seeds of the section 7 experiments, at least 2 (3 if not given)"""
+    """seeds of section 7 and of the distances, at least 2 (5 if not given)"""
+    examples: int | None = None
+    """training examples that the ladder and every curvature look at (100 if not given)"""
+    pairs: int | None = None
+    """eigenpairs (8 if not given)"""
+    epochs: int | None = None
+    """epochs of every end point whose distances are measured (60 if not given)"""
+    part: int | None = None
+    """train on so many of the data's examples (all of them if not given)"""
     quick: bool = False
     """the same code with very little of everything: settles nothing"""
+    workers: int | None = None
+    """processes that measure at the same time; default one a core"""
     page: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """measure nothing: write the page of verdicts from the records in the folder"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -37,26 +56,78 @@ class Args:
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth endpoints", config=(tyro.conf.FlagCreatePairsOff,))
+    if args.page is not None:
+        return write_page(args.out, args.page)
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers is {args.workers}; give at least 1")
     from rich.console import Console
     from rich.table import Table
 
-    from unilth.errors import UserError
-    from unilth.sims.endpoints import page, run, verdicts
+    from unilth.sims.endpoints.plan import QUICK, Plan
+    from unilth.sims.endpoints.records import write
+    from unilth.sims.endpoints.verdicts import verdicts
 
-    shown = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False)
-    if args.page is not None:
-        if not args.out.is_dir():
-            raise UserError(f"--out {str(args.out)!r} is not a folder of records: measure into it first")
-        args.page.write_text(page.page(run.read(args.out)), encoding="utf-8")
-        return 0
-    base = run.QUICK if args.quick else run.Plan()
-    seeds = base.seeds if args.seeds is None else args.seeds
-    plan = dataclasses.replace(base, network=args.network, data=args.data, seeds=seeds)
-    record = run.study(plan, args.data_dir, lambda what: shown.print(what))
-    path = run.write(record, args.out)
+    given = {name: getattr(args, name) for name in ("seeds", "examples", "pairs", "epochs", "part")}
+    plan = dataclasses.replace(
+        QUICK if args.quick else Plan(),
+        network=args.network,
+        data=args.data,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    check_folder(args.out)
+    from unilth.sims.endpoints import run  # torch is slow to import: what is refused is refused before
+
+    keep = args.out / f".{plan.network}-{plan.data}"
+    with shown_parts() as tell:
+        record = run.study(plan, args.data_dir, tell, args.workers or len(os.sched_getaffinity(0)), keep)
+    path = write(record, args.out)
+    shutil.rmtree(keep)
     table = Table("prediction", "verdict", "effect")
-    for one in verdicts.verdicts(record):
+    for one in verdicts(record):
         table.add_row(one.id, one.verdict, "\n".join(map(str, one.effects)))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    shown.print(f"saved in {path}")
+    Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False).print(f"saved in {path}")
     return 0
+
+
+def check_folder(out: Path) -> None:
+    """Make the folder and try to write there, before minutes of measuring: UserError where that fails."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {str(out)!r} is not a folder; name a new or an existing folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {str(out)!r} cannot be written ({error.strerror}); name another folder") from None
+
+
+def write_page(out: Path, path: Path) -> int:
+    """The page of verdicts from the records in the folder."""
+    from unilth.sims.endpoints.page import page
+    from unilth.sims.endpoints.records import read
+
+    records = read(out) if out.is_dir() else []
+    if not records:
+        raise UserError(f"--out {str(out)!r} is no folder with a record of end points: measure into it first")
+    path.write_text(page(records), encoding="utf-8")
+    return 0
+
+
+@contextmanager
+def shown_parts() -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar over the parts of a study on standard error; in a log, a line per part."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False)
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} parts"), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=None)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+            if bar.disable:
+                console.print(f"{done}/{total} parts: {what}")
+
+        yield tell

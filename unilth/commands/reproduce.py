@@ -6,10 +6,12 @@ import json
 import multiprocessing
 import os
 import shlex
+import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,13 +22,17 @@ from unilth.errors import UserError
 
 if TYPE_CHECKING:
     from unilth.paper_figures.stages import Outcome, Stage
+    from unilth.sims.endpoints.plan import Plan
+
+# what decides neither a training run nor a measurement
+AROUND = ("invariants", "campaigns", "campaign.py", "sweep.py", "table.py", "statistics.py")
 
 
 @dataclass(frozen=True)
 class Args:
-    """Prove the theorems, check the mask rules and schedules, train a campaign of tickets on handwritten digits, draw
-    the figures and write report.html and report.md. The same command again skips what is finished and goes on where
-    it was.
+    """Prove the theorems, check the mask rules and schedules, train a campaign of tickets on handwritten digits,
+    measure how far the closed forms hold on a network, draw the figures and write report.html and report.md. The same
+    command again skips what is finished and goes on where it was.
 
     Exit codes: 0 all well; 1 a theorem, near miss, invariant or run does not hold (the report is written); 2 bad input.
     """
@@ -35,7 +41,8 @@ class Args:
     """Folder for everything that is made."""
 
     quick: bool = False
-    """Train the small campaign digits-quick instead of digits: under a minute, and settles nothing about accuracy."""
+    """Train the small campaign digits-quick instead of digits and measure end points with very little of everything:
+    about a minute, and settles nothing about networks."""
 
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processes that prove or train at the same time; default one a core."""
@@ -85,12 +92,12 @@ def say(console: Any, stage: str, event: str, entry: dict[str, Any]) -> None:
     what = escape("; ".join(str(entry[key]) for key in ("what", "problem") if entry.get(key)))
     colour = "green" if entry.get("status") == "done" else "bold red"
     took = "skipped, nothing changed" if event == "skipped" else seconds(entry.get("seconds"))
-    console.print(f"[{colour}]{stage:<8}[/] {what} [dim]({took})[/]")
+    console.print(f"[{colour}]{stage:<9}[/] {what} [dim]({took})[/]")
 
 
 @dataclass(frozen=True)
 class Work:
-    """The five stages over one output folder."""
+    """The six stages over one output folder."""
 
     out: Path
     campaign: str
@@ -100,6 +107,11 @@ class Work:
     def runs(self) -> Path:
         """Each campaign has a folder of its own, so that a quick look does not mix with the real thing."""
         return self.out / ("runs" if self.campaign == "digits" else f"runs-{self.campaign.partition('-')[2]}")
+
+    @property
+    def records(self) -> Path:
+        """Where the records of end points go: beside the runs, by the same rule."""
+        return self.runs.with_name(self.runs.name.replace("runs", "endpoints", 1))
 
     def stages(self) -> Sequence[Sequence[Stage]]:
         """Proving and checking run at the same time: the one fills what the other leaves of the processor."""
@@ -111,6 +123,7 @@ class Work:
                 Stage("check", self.simulations, self.check, lambda: [self.out / "invariants.json"]),
             ),
             (Stage("sweep", self.training, self.sweep, complete=self.swept),),
+            (Stage("endpoints", self.measuring, self.endpoints, self.measured),),
             (Stage("figures", self.drawing, self.figures, self.drawn),),
             (Stage("report", self.telling, self.report, lambda: [self.out / "report.html", self.out / "report.md"]),),
         )
@@ -176,30 +189,55 @@ class Work:
 
         return self.runs.is_dir() and not plan(load(self.campaign), self.runs).left
 
+    def endpoints(self) -> Outcome:
+        """The ladder of models up to a network on digits, section 7 and the distances; parts finished are kept."""
+        from unilth.commands.endpoints import shown_parts
+        from unilth.paper_figures.stages import Outcome
+        from unilth.sims.endpoints.records import write
+        from unilth.sims.endpoints.run import study
+        from unilth.sims.endpoints.verdicts import verdicts
+
+        keep = self.records.with_name(f".{self.records.name}")
+        with shown_parts() as tell:
+            record = study(self.plan(), None, tell, self.workers, keep)
+        write(record, self.records)
+        shutil.rmtree(keep)
+        judged = verdicts(record)
+        counts = sorted(Counter(one.verdict for one in judged).items())
+        what = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+        off = [one.id for row, one in zip(record["ladder"], judged, strict=False) if misses(row, one.verdict)]
+        problem = f"the theory is exact on these rungs and they are off: {', '.join(off)}" if off else ""
+        return Outcome(f"{len(judged)} predictions on a network: {what}", problem)
+
+    def plan(self) -> Plan:
+        from unilth.sims.endpoints.plan import QUICK, Plan
+
+        return Plan() if self.campaign == "digits" else QUICK
+
+    def measured(self) -> list[Path]:
+        from unilth.sims.endpoints.records import file_name
+
+        return [self.records / file_name(self.plan().network, self.plan().data)]
+
     def figures(self) -> Outcome:
         """Every figure; one that cannot be drawn does not keep the others from it."""
         from unilth.paper_figures.gallery import FIGURES
         from unilth.paper_figures.provenance import write
         from unilth.paper_figures.stages import Outcome
 
-        problems, wanted = [], [spec for spec in FIGURES if not spec.only_named]
-        for spec in wanted:
+        problems = []
+        for spec in FIGURES:
             try:
                 write(spec, self.out / "figures", self.runs)
             except UserError as error:
                 problems.append(f"{spec.name}: {error}")
-        return Outcome(f"{len(wanted) - len(problems)} of {len(wanted)} figures drawn", "; ".join(problems))
+        return Outcome(f"{len(FIGURES) - len(problems)} of {len(FIGURES)} figures drawn", "; ".join(problems))
 
     def drawn(self) -> list[Path]:
         from unilth.paper_figures.gallery import FIGURES
         from unilth.paper_figures.provenance import SUFFIXES
 
-        return [
-            self.out / "figures" / f"{spec.name}{suffix}"
-            for spec in FIGURES
-            if not spec.only_named
-            for suffix in SUFFIXES
-        ]
+        return [self.out / "figures" / f"{spec.name}{suffix}" for spec in FIGURES for suffix in SUFFIXES]
 
     def report(self) -> Outcome:
         from unilth.paper_figures.report import write
@@ -223,7 +261,15 @@ class Work:
 
     def code(self) -> str:
         """What a training run depends on besides its spec."""
-        return self.digest("sims", "invariants", "campaigns", "campaign.py", "sweep.py", "table.py", "statistics.py")
+        return self.digest("sims", "endpoints", *AROUND)
+
+    def measuring(self) -> str:
+        """What a record of end points depends on; not on how it is judged, which is done anew whenever it is read."""
+        from unilth.paper_figures.manifest import digest_of
+
+        judging = ("effects.py", "nearest.py", "page.py", "verdicts.py")
+        code = self.digest("sims", *judging, *AROUND)
+        return digest_of(code, self.theory(), json.dumps(asdict(self.plan())))
 
     def training(self) -> str:
         from unilth.paper_figures.manifest import digest_of
@@ -238,14 +284,17 @@ class Work:
 
         records = sorted(self.runs.glob(f"*/{RECORD}"))
         names = ",".join(path.parent.name for path in records)
-        return digest_of(self.digest("paper_figures"), self.theory(), load(self.campaign).text, names, files=records)
+        code = self.digest("paper_figures"), self.digest("sims.endpoints")
+        files = [*records, *sorted(self.records.glob("*.json"))]
+        return digest_of(*code, self.theory(), load(self.campaign).text, names, files=files)
 
     def telling(self) -> str:
         from unilth.paper_figures import manifest
+        from unilth.paper_figures.report import STAGES
 
         stages = manifest.read(self.out)["stages"]
-        told = json.dumps({name: stages.get(name) for name in ("prove", "check", "sweep", "figures")}, sort_keys=True)
-        return manifest.digest_of(self.digest("paper_figures"), told, self.campaign)
+        told = json.dumps({name: stages.get(name) for name in STAGES}, sort_keys=True)
+        return manifest.digest_of(self.digest("paper_figures"), self.digest("sims.endpoints"), told, self.campaign)
 
     def digest(self, package: str, *without: str) -> str:
         """One digest of a package's sources, of our version and of the libraries'."""
@@ -262,6 +311,11 @@ def selfcheck_here() -> dict[str, Any]:
     from unilth.sims.invariants.selfcheck import selfcheck
 
     return selfcheck()
+
+
+def misses(row: dict[str, Any], verdict: str) -> bool:
+    """Whether a rung on which theory is exact does not confirm it: then the code is wrong, not a network different."""
+    return bool(row["exact"]) and verdict != "confirmed"
 
 
 def free_name(folder: Path) -> Path:

@@ -1,0 +1,51 @@
+"""What a study of end points measures and how much of it. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unilth.errors import UserError
+
+LEAST = {
+    "seeds": 2, "examples": 20, "pairs": 1, "iterations": 1, "stop": 1, "mask_epochs": 3, "epochs": 10, "splits": 2,
+    "probes": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices of one study; every number is in the record.
+
+    ``seeds`` of section 7 and of the distances; the first ``examples`` training examples carry the ladder and every
+    curvature, ``pairs`` eigenpairs each and ``iterations`` of L-BFGS; ``ramps``, ``stop`` and ``mask_epochs`` are
+    epochs of section 7, ``epochs`` those of every end point; ``splits`` of the regressions; ``probes`` of a trace;
+    ``part`` trains on so many of the data's examples.
+    """
+
+    network: str = "lenet-300-100"
+    data: str = "digits"
+    seeds: int = 5
+    examples: int = 100
+    pairs: int = 8
+    iterations: int = 100
+    ramps: tuple[int, ...] = (1, 4, 16)
+    stop: int = 8
+    mask_epochs: int = 12
+    epochs: int = 60
+    splits: int = 20
+    probes: int = 10
+    part: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name} is {getattr(self, name)}: give at least {least}")
+        if len(self.ramps) < 2 or sorted(set(self.ramps)) != list(self.ramps) or self.ramps[0] < 1:
+            raise UserError(f"ramps is {self.ramps}: give at least two growing numbers of epochs")
+        if self.part is not None and self.part < 50:
+            raise UserError(f"part is {self.part}: give at least 50 examples to train on")
+
+
+QUICK = Plan(
+    seeds=2, examples=40, pairs=4, iterations=100, ramps=(1, 2), stop=1, mask_epochs=3, epochs=10, splits=4, probes=4
+)
