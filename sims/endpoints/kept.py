@@ -18,7 +18,7 @@ from unilth.sims.endpoints.plan import Plan
 from unilth.sims.endpoints.records import LARGEST, write_json
 from unilth.sims.records import read_json
 
-JUDGING = ("effects", "nearest", "page", "verdicts")  # modules that read records and measure nothing
+ASIDE = ("effects", "kept", "nearest", "page", "records", "run", "verdicts")  # modules that measure nothing
 
 
 class Kept:
@@ -27,7 +27,7 @@ class Kept:
     def __init__(self, folder: Path, plan: Plan, data_digest: str) -> None:
         state = hashlib.sha256(code_digest().encode())
         for path in sorted(Path(__file__).parent.glob("*.py")):
-            if path.stem not in JUDGING:
+            if path.stem not in ASIDE:
                 state.update(path.name.encode() + path.read_bytes())
         versions = f"torch {torch.__version__}, numpy {numpy.__version__}, scipy {scipy.__version__}"
         state.update(f"{json.dumps(asdict(plan), sort_keys=True)} {data_digest} {versions}".encode())

@@ -52,6 +52,7 @@ def study(
     found = {name: result for name in asked if kept and (result := kept.read(name)) is not None}
     for number, name in enumerate(found, start=1):
         tell(number, len(asked), f"{name}: taken from an earlier study")
+    others = set(multiprocessing.active_children())
     with one_thread(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             running = {pool.submit(measure_part, plan, data_dir, name): name for name in asked if name not in found}
@@ -63,6 +64,8 @@ def study(
                 tell(len(found), len(asked), f"{name}: {found[name]['cpu_seconds']:.1f} s of processor time")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # else the pool would finish what it has queued
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()  # and the part that each is at, minutes perhaps
             raise
     return {
         "schema": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,18 @@ def test_a_study_whose_parts_are_all_there_measures_nothing(tmp_path: Path, monk
     kept.path("winners").unlink()
     with pytest.raises(TypeError):
         run.study(QUICK, None, lambda *_: None, 1, tmp_path)
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt):
+        run.study(QUICK, None, interrupt, 2, tmp_path)
+    for child in set(multiprocessing.active_children()) - before:
+        child.join(10)
+        assert not child.is_alive()
+    kept = Kept(tmp_path, QUICK, run.load("digits").digest())
+    assert sum(kept.read(name) is not None for name in names(QUICK)) == 1
