@@ -83,8 +83,9 @@ class Share:
         store = Store(self.out)
         left = [spec for spec in self.specs if not _done(store, spec)]
         if left:
-            for _ in worked(self._pool(), store, left):
-                pass
+            for event in worked(self._pool(), store, left):
+                if event.kind == "said" and event.spec:
+                    print(f"{run_name(event.spec)}: {event.reason}", flush=True)  # into the log of the task
 
     def _pool(self) -> Pool:
         return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device)

@@ -18,7 +18,7 @@ from torch import nn
 
 from unilth import __version__
 from unilth.errors import UserError
-from unilth.sims import masks, networks, zoo
+from unilth.sims import masks, networks, own_score, zoo
 from unilth.sims.checkpoints import SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
@@ -66,9 +66,10 @@ def execute(
         precision = cast(Precision, spec.precision or "float32")
         budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum, precision)
         data_digest, origin = stored.digest(), networks.origin(spec.network)
+        score = own_score.origin(str(recipe.mask.score))  # the zoo's are names, and so are a spec's
         kept = None
         if checkpoint is not None:
-            identity = _identity(spec, data_digest, network, device, origin)
+            identity = _identity(spec, data_digest, network, device, origin, score)
             kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
         search = Search(
             recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control
@@ -86,6 +87,7 @@ def execute(
         "data_digest": data_digest,
         "data": stored.facts(),
         "network": origin,
+        "score": score,
         "ticket_digest": ticket.digest(),
         "mask_digest": masks.digest(ticket.mask),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
@@ -122,7 +124,7 @@ def _asked(data: Dataset, spec: RunSpec) -> Dataset:
 
 
 def _identity(
-    spec: RunSpec, data_digest: str, network: nn.Module, device: str, origin: dict[str, Any]
+    spec: RunSpec, data_digest: str, network: nn.Module, device: str, origin: dict[str, Any], score: dict[str, Any]
 ) -> dict[str, str]:
     """What must be the same for a run to go on where another process left it."""
     initial = Ticket({}, dict(network.state_dict()), {})
@@ -132,6 +134,7 @@ def _identity(
         "libraries": f"torch {torch.__version__}, numpy {np.__version__}",
         "data": data_digest,
         "network": json.dumps(origin, sort_keys=True),
+        "score": json.dumps(score, sort_keys=True),
         "initial weights": initial.digest(),
         "kind of device": torch.device(device).type,
     }

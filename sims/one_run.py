@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims import devices, networks, tickets, zoo
+from unilth.sims import devices, networks, own_score, tickets, zoo
 from unilth.sims.checkpoints import FILE, SECONDS
 from unilth.sims.data import DATA
 from unilth.sims.execute import execute
@@ -78,8 +78,13 @@ def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
             return None
         record = read_json(folder / RECORD)
         same = isinstance(record, dict) and RunSpec.from_dict(record.get("spec")) == spec
-        then = record.get("network", {}) if same else {}  # a network of the user's own may be another by now
-        same = same and isinstance(then, dict) and then.get("sha256") == networks.origin(spec.network).get("sha256")
+        origins = {
+            "network": networks.origin(spec.network),
+            "score": own_score.origin(str(zoo.recipe(spec).mask.score)),
+        }
+        for part, now in origins.items():  # what is the user's own may be another by now
+            then = record.get(part, {}) if same else {}
+            same = same and isinstance(then, dict) and then.get("sha256") == now.get("sha256")
         whole = same and tickets.Ticket.load(folder).digest() == record.get("ticket_digest")
     except UserError:
         raise other from None

@@ -28,9 +28,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: a run ``started``, is ``done`` (``seconds``) or ``failed`` (``reason``), or time went by."""
+    """What happened: a run ``started``, ``said`` something (``reason``), is ``done`` (``seconds``) or ``failed``
+    (``reason``), or time went by."""
 
-    kind: Literal["started", "done", "failed", "tick"]
+    kind: Literal["started", "said", "done", "failed", "tick"]
     spec: RunSpec | None = None
     seconds: float = 0.0
     reason: str = ""
@@ -164,6 +165,8 @@ class _Shift:
             worker.ready = True
         elif kind == "checked":
             self.checking, self.checked, self.early = None, True, 0
+        elif kind == "said":
+            yield Event("said", worker.spec, reason=answer["sentence"])
         elif kind == "done":
             spec, worker.spec, self.early = worker.spec, None, 0
             yield Event("done", spec, seconds=answer["seconds"])

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from unilth.errors import UserError
+from unilth.sims import own_score
 from unilth.sims.masks import Mask, Scope, exact_sparsity, keep_largest, prunable, pruned_of, size_of
 from unilth.sims.penalties import L1, L2, GrowingPenalty
-from unilth.sims.saliency import SCORES
 from unilth.sims.scores import Score, Sight
 from unilth.sims.sorting import Sorting
-from unilth.sims.spec import closest
 from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 
 Target = Literal["initial", "step", "rate", "none"]
@@ -25,10 +26,10 @@ Target = Literal["initial", "step", "rate", "none"]
 class MaskRule:
     """Which weights are kept: those with the largest score, compared within ``scope`` (see `masks.keep_largest`).
 
-    ``score`` is a name or a function like those of `scores`. ``steps`` draws the mask in that many geometric steps, the
-    score taken again under the last step's mask (SynFlow takes 100). ``spare`` leaves the first convolution and the
-    last linear layer dense and prunes the sparsity of the rest, as RST's published code does; the sparsity counted over
-    all weights is then below the nominal one.
+    ``score`` is a name, an address to import one's own from (see `own_score`), or a function like those of `scores`.
+    ``steps`` draws the mask in that many geometric steps, the score taken again under the last step's mask (SynFlow
+    takes 100). ``spare`` leaves the first convolution and the last linear layer dense and prunes the sparsity of the
+    rest, as RST's published code does; the sparsity counted over all weights is then below the nominal one.
     """
 
     score: str | Score = "magnitude"
@@ -37,8 +38,8 @@ class MaskRule:
     spare: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.score, str) and self.score not in SCORES:
-            raise UserError(f"MaskRule: there is no score {self.score!r}{closest(self.score, SCORES)}")
+        if not callable(self.function):
+            raise UserError(f"MaskRule: score must be a name or a function, not {self.score!r}")
         if self.scope not in get_args(Scope):
             raise UserError(f"scope must be 'global', 'layer', 'erk' or 'balanced', not {self.scope!r}")
         if self.steps < 1 or (self.steps > 1 and self.scope != "global"):
@@ -46,9 +47,13 @@ class MaskRule:
                 f"MaskRule: steps must be at least 1, and 1 where the scope is not 'global', not {self.steps}"
             )
 
+    @functools.cached_property
+    def function(self) -> Score:
+        """The score itself, looked up once: a file that changes meanwhile does not change the run."""
+        return own_score.named(self.score) if isinstance(self.score, str) else self.score
+
     def draw(self, sight: Sight, sparsity: float) -> Mask:
         """A mask inside ``sight.mask`` that prunes ``sparsity`` of all weights (but for those that are spared)."""
-        score = SCORES[self.score] if isinstance(self.score, str) else self.score
         spared = first_and_last(sight.network) if self.spare else ()
         mask = {name: kept for name, kept in sight.mask.items() if name not in spared}
         dense = {name: sight.mask[name] for name in spared}
@@ -56,14 +61,15 @@ class MaskRule:
         for step in range(1, self.steps + 1):
             between = 1 - float(1 - already) * (float(1 - asked) / float(1 - already)) ** (step / self.steps)
             target = asked if step == self.steps else min(max(Fraction(between), already), asked)
-            scores = score(replace(sight, mask=mask | dense))
+            scores = self.function(replace(sight, mask=mask | dense))
             self._check(scores, sight)
             mask = keep_largest({name: scores[name] for name in mask}, target, scope=self.scope, within=mask)
         return {name: (mask | dense)[name] for name in sight.mask}
 
     def _check(self, scores: Mapping[str, Tensor], sight: Sight) -> None:
         shapes = {name: tuple(weight.shape) for name, weight in sight.weights.items()}
-        if not isinstance(scores, Mapping) or {name: tuple(value.shape) for name, value in scores.items()} != shapes:
+        given = scores if isinstance(scores, Mapping) and all(map(torch.is_tensor, scores.values())) else {}
+        if {name: tuple(value.shape) for name, value in given.items()} != shapes:
             raise UserError(
                 f"the score {self.score!r} must give one number for each of the weights {', '.join(shapes)}"
             )

@@ -139,7 +139,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         value = float(value) if abs(value) < 2**53 else math.inf
     if type(value) not in kinds:
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
-        raise UserError(f"the key {name!r} of a run spec must be {wanted}, not {value!r}")
+        raise UserError(f"{name} must be {wanted}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"the key {name!r} of a run spec must be finite, not {value!r}")
+        raise UserError(f"{name} must be finite, not {value!r}")
     return value + 0.0 if isinstance(value, float) else value  # -0.0 and 0.0 are one spec

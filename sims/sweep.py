@@ -77,6 +77,7 @@ def sweep(
     *,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
     data_dir: Path | None = None,
     device: str = "cpu",
     run: str = RUN,
@@ -86,11 +87,11 @@ def sweep(
 
     ``device`` is auto, cpu, cuda or cuda:N; the workers share the GPUs in turn, so several tickets train on each.
 
-    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...)``
-    returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
-    ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; ``check`` names what refuses impossible
-    specs before the first run. Raises ``UserError`` for those, for a directory that cannot be used and for one that
-    another sweep uses.
+    ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...,
+    say=...)`` returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
+    ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; what it gives ``say`` comes to this ``say``
+    with the run's name. ``check`` names what refuses impossible specs before the first run. Raises ``UserError`` for
+    those, for a directory that cannot be used and for one that another sweep uses.
     """
     began = monotonic()
     if workers is not None and workers < 1:
@@ -111,6 +112,8 @@ def sweep(
                 with closing(worked(pool, store, todo.left)) as events:
                     for event in events:
                         tally.take(event)
+                        if say and event.kind == "said" and event.spec:
+                            say(f"{run_name(event.spec)}: {event.reason}")
                         if progress:
                             progress(tally.progress())
             finally:

@@ -46,7 +46,7 @@ class Tally:
     def take(self, event: Event) -> None:
         """Count what happened."""
         spec = event.spec
-        if spec is None:
+        if spec is None or event.kind == "said":
             return
         if event.kind == "started":
             self.running[spec] = monotonic()

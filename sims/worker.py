@@ -34,7 +34,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path", "device",
     "number"}``, answered by ``ready``, by ``unusable`` or, for a device that is not here, by ``refused``; then
     ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and ``{"spec": ...}`` by ``done`` or
-    ``failed``.
+    ``failed``, before which there may be ``said``, a sentence about the run.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
     """
@@ -56,6 +56,10 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
         emit({"event": "refused", "reason": str(error)})
         return
     store = Store(Path(setup["out"]))
+
+    def say(sentence: str) -> None:
+        emit({"event": "said", "sentence": sentence})
+
     emit({"event": "ready"})
     for request in stream:
         if "check" in request:
@@ -66,7 +70,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
             except (UserError, OSError) as error:
                 emit({"event": "refused", "reason": str(error)})
         else:
-            emit(_done(functools.partial(run, data_dir=data_dir, device=device), request["spec"], store))
+            emit(_done(functools.partial(run, data_dir=data_dir, device=device, say=say), request["spec"], store))
 
 
 def named(target: str) -> Callable[..., Any]:

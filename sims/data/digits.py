@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unilth.errors import UserError
 from unilth.sims.data.dataset import Dataset
 
 SPLIT_SEED = 20_220_101
@@ -14,7 +15,12 @@ HELD_OUT = 360  # validation and test, a fifth of the scans each
 
 
 def digits(data_dir: Path | None = None) -> Dataset:
-    """1,077 / 360 / 360 scans, shuffled once by a fixed seed, standardised by the training split; 10 classes."""
+    """1,077 / 360 / 360 scans, shuffled once by a fixed seed, standardised by the training split; 10 classes.
+
+    They need no ``data_dir``; one that is no folder is refused all the same, because it was meant for something.
+    """
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise UserError(f"--data-dir {data_dir} is not a folder: leave it out, the data set 'digits' needs none")
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # slow to import
 
     raw = load_digits()

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from unilth.errors import UserError
+from unilth.sims.imported import is_import
 from unilth.sims.networks.conv_small import ConvSmall
-from unilth.sims.networks.imported import ABOUT, build_imported, is_import, locate
+from unilth.sims.networks.imported import ABOUT, build_imported, locate
 from unilth.sims.networks.imported import origin as imported_origin
 from unilth.sims.networks.initialise import initialise, materialise
 from unilth.sims.networks.lenet import LeNet300100

@@ -7,16 +7,8 @@ which is set from the run's seed meanwhile and put back afterwards.
 from __future__ import annotations
 
 import copy
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,53 +16,26 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from unilth.errors import UserError
+from unilth.sims import imported
+from unilth.sims.imported import global_generator, in_short
 from unilth.sims.masks import prunable
 
 ABOUT = "a network of your own is given as package.module:callable or path/to/file.py:callable"
+GIVE = "give a class or function that builds one"
 CHANNELS = ("channels", "in_channels", "in_chans")
-
-
-def is_import(name: str) -> bool:
-    """Whether a network's name is an address to import from."""
-    return ":" in name
 
 
 def locate(name: str) -> Callable[..., Any]:
     """What ``name`` addresses; UserError where there is no such module, file or callable, or its import fails."""
-    place, _, attribute = name.rpartition(":")
-    if not place or not attribute:
-        raise UserError(f"the network {name!r} is no address: {ABOUT}")
-    found: Any = _module(place, name)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise UserError(f"the network {name!r}: {place} has no {attribute!r}")
-        found = getattr(found, part)
-    if isinstance(found, nn.Module) or not callable(found):
-        raise UserError(f"the network {name!r} is a {type(found).__name__}: give a class or function that builds one")
+    found = imported.locate(name, "network", about=ABOUT, give=GIVE)
+    if isinstance(found, nn.Module):
+        raise UserError(f"the network {name!r} is a {type(found).__name__}: {GIVE}")
     return found
 
 
 def origin(name: str) -> dict[str, Any]:
-    """Where an imported network came from: module, file name, SHA-256 of the file (None without source) and version.
-
-    A run that goes on from a checkpoint, or that is found finished, compares the SHA-256 with its own.
-    """
-    found = inspect.unwrap(locate(name))
-    module = inspect.getmodule(found)
-    try:
-        file = inspect.getsourcefile(found)
-    except TypeError:  # for example an instance with __call__
-        file = getattr(module, "__file__", None)
-    top = sys.modules.get((module.__name__ if module else "").partition(".")[0])
-    version = getattr(top, "__version__", None)
-    return {
-        "kind": "imported",
-        "name": name,
-        "module": None if name.rpartition(":")[0].endswith(".py") else getattr(found, "__module__", None),
-        "file": Path(file).name if file else None,
-        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None,
-        "version": version if isinstance(version, str) else None,
-    }
+    """Where an imported network came from: module, file name, SHA-256 of the file (None without source) and version."""
+    return imported.origin(name, locate(name))
 
 
 def build_imported(name: str, shape: tuple[int, ...], classes: int, generator: torch.Generator) -> nn.Module:
@@ -82,10 +47,10 @@ def build_imported(name: str, shape: tuple[int, ...], classes: int, generator: t
     """
     build = locate(name)
     state = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator))).get_state()
-    with _global_generator(state):
+    with global_generator(state):
         network = _call(build, name, shape, classes)
     _check_parts(network, name)
-    with _global_generator(state):
+    with global_generator(state):
         again = _call(build, name, shape, classes)
     first, second = network.state_dict(), again.state_dict()
     same = first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
@@ -94,54 +59,9 @@ def build_imported(name: str, shape: tuple[int, ...], classes: int, generator: t
             f"the network {name!r} is not built anew and the same at every call: draw its weights from torch's global "
             "generator only, and return a new network"
         )
-    with _global_generator(state):
+    with global_generator(state):
         _check_logits(again, name, shape, classes)
     return network
-
-
-def _module(place: str, name: str) -> ModuleType:
-    file = Path(place)
-    here = str(file.resolve().parent) if place.endswith(".py") else os.getcwd()
-    if place.endswith(".py") and not file.is_file():
-        raise UserError(f"the network {name!r}: there is no file {place!r}")
-    before = list(sys.path)
-    sys.path.insert(0, here)  # as `python file.py` and `python -m package.module` would have it
-    try:
-        with _global_generator(torch.Generator().manual_seed(0).get_state()):  # modules may draw when they are imported
-            return _from_file(file.resolve()) if place.endswith(".py") else importlib.import_module(place)
-    except (Exception, SystemExit) as error:
-        why = " ".join(str(error).split())[:160]
-        raise UserError(f"the network {name!r}: importing {place} fails with {type(error).__name__}: {why}") from None
-    finally:
-        sys.path[:] = before
-
-
-def _from_file(file: Path) -> ModuleType:
-    """The module of a file under a name of its own for each path and content, so that a changed file is read again."""
-    content = hashlib.sha256(str(file).encode() + b"\0" + file.read_bytes()).hexdigest()[:16]
-    name = f"_unilth_network_{content}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python source")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-@contextmanager
-def _global_generator(state: torch.Tensor) -> Iterator[None]:
-    before = torch.get_rng_state()
-    torch.set_rng_state(state)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
 
 
 def _call(build: Callable[..., Any], name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -150,8 +70,7 @@ def _call(build: Callable[..., Any], name: str, shape: tuple[int, ...], classes:
         network = build(*places, **named)
     except (Exception, SystemExit) as error:
         given = ", ".join([*map(str, places), *(f"{key}={value}" for key, value in named.items())])
-        why = " ".join(str(error).split())[:160]
-        raise UserError(f"the network {name!r}, called with ({given}), fails: {type(error).__name__}: {why}") from None
+        raise UserError(f"the network {name!r}, called with ({given}), fails: {in_short(error)}") from None
     if not isinstance(network, nn.Module):
         raise UserError(f"the network {name!r} returned a {type(network).__name__}, not an nn.Module")
     return network

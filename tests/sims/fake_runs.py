@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from unilth.errors import UserError
@@ -26,7 +27,9 @@ class Ticket:
                 file.write(self.content[500:])
 
 
-def execute(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> tuple[Ticket, dict]:
+def execute(
+    spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path, say: Callable[[str], None]
+) -> tuple[Ticket, dict]:
     """The recipe's name says what happens. Leaves its process id in ``data_dir``, for those who want to kill it."""
     (data_dir / "pids").mkdir(exist_ok=True)
     (data_dir / "pids" / str(os.getpid())).touch()
@@ -37,6 +40,8 @@ def execute(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> 
         (data_dir / "died").touch()
         print("these are its last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec.recipe == "says":
+        say(f"the checkpoint {checkpoint.name} is damaged")
     if spec.recipe == "prints":
         print('{"event": "done", "seconds": "a lie"}', flush=True)
     time.sleep(0.03 if spec.recipe != "sleeps" else 60)
@@ -46,10 +51,12 @@ def execute(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> 
     return Ticket(repr(numbers).encode() * 2), record | {"timing": timing}
 
 
-def slow(spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path) -> tuple[Ticket, dict]:
+def slow(
+    spec: RunSpec, *, data_dir: Path, device: str, checkpoint: Path, say: Callable[[str], None]
+) -> tuple[Ticket, dict]:
     """The same in a second and a half, so that there is time to interrupt it."""
     time.sleep(1.5)
-    return execute(spec, data_dir=data_dir, device=device, checkpoint=checkpoint)
+    return execute(spec, data_dir=data_dir, device=device, checkpoint=checkpoint, say=say)
 
 
 def refuses(specs: list[RunSpec], *, data_dir: Path) -> None:

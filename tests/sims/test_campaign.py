@@ -68,7 +68,7 @@ def test_what_is_left_out_has_its_default() -> None:
         ("epochs = 7", "seed = 7", "[run] has no key 'seed'"),
         ("patience = 2", "patiance = 2", "[run.unilth] has no key 'patiance' (did you mean 'patience'"),
         ("[run.unilth]", "[run.unlith]", "[run.unlith] is no recipe of the grid (did you mean 'unilth'"),
-        ("epochs = 7", 'epochs = "7"', "the key 'epochs' of a run spec must be int, not '7'"),
+        ("epochs = 7", 'epochs = "7"', "epochs must be int, not '7'"),
         ("epochs = 7", "epochs = 0", "epochs must be at least 1, not 0"),
         ('["dense", "lth", "unilth"]', '"lth"', "recipes must be a list, not 'lth'"),
         ('["dense", "lth", "unilth"]', "[]", "recipes is empty: the grid would have no runs"),

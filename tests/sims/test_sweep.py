@@ -272,7 +272,7 @@ def test_a_run_that_raises_is_reported_and_tried_by_the_next_sweep_only(tmp_path
     assert (again.skipped, again.done, len(again.failed)) == (2, 0, 1)
     (tmp_path / "fixed").mkdir()
     (tmp_path / "fixed" / "fixed_runs.py").write_text(
-        "def execute(spec, *, data_dir, device, checkpoint):\n    return None, {'test': {'accuracy': 1.0}}\n"
+        "def execute(spec, *, data_dir, device, checkpoint, say):\n    return None, {'test': {'accuracy': 1.0}}\n"
     )
     sys.path.insert(0, str(tmp_path / "fixed"))
     try:
@@ -289,6 +289,28 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(tmp_path:
     name, reason = summary.failed[0]
     assert name == run_name(campaign.specs[1])
     assert f"died {ATTEMPTS} times: killed by signal 9" in reason and "these are its last words" in reason
+
+
+def test_what_a_run_says_comes_with_its_name(tmp_path: Path, data_dir: Path) -> None:
+    said: list[str] = []
+    campaign = of("says", "lth")
+    summary = run_fake(campaign, tmp_path / "out", data_dir, say=said.append)
+    spec = campaign.specs[0]
+    assert summary.done == 2
+    assert said == [f"{run_name(spec)}: the checkpoint {Store(tmp_path).checkpoint(spec).name} is damaged"]
+
+
+def test_a_checkpoint_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    text = 'claim = "c"\n[grid]\nrecipes = ["omp"]\nsparsities = [0.9]\nseeds = 2\n[run]\nepochs = 2\n'
+    campaign, said = parse(text, name="real", where="real.toml"), []
+    store = Store(tmp_path / "out")
+    store.create()
+    path = store.checkpoint(campaign.specs[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"damaged")
+    assert sweep(campaign, tmp_path / "out", workers=1, say=said.append).ok
+    assert len(said) == 1 and "is damaged or not a checkpoint: the run starts from the beginning" in said[0]
+    assert said[0].startswith(run_name(campaign.specs[1]))
 
 
 def test_a_run_that_kills_its_worker_once_is_done_by_a_fresh_one(tmp_path: Path, data_dir: Path) -> None:
@@ -362,13 +384,13 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     setup = {"run": "fake_runs:execute", "check": None, "out": str(tmp_path / "out"), "data_dir": str(data_dir)}
     setup |= {"device": "cpu", "number": 0}
     (tmp_path / "out").mkdir()
-    specs = [json.loads(RunSpec(recipe).to_json()) for recipe in ("lth", "lth", "raises")]
+    specs = [json.loads(RunSpec(recipe).to_json()) for recipe in ("lth", "lth", "raises", "says")]
     heard: list[dict] = []
     requests = [setup | {"path": list(sys.path)}, {"check": specs}, *({"spec": spec} for spec in specs)]
     worker.serve(requests, heard.append)
-    assert [message["event"] for message in heard] == ["ready", "checked", "done", "done", "failed"]
+    assert [message["event"] for message in heard] == ["ready", "checked", "done", "done", "failed", "said", "done"]
     assert heard[2]["seconds"] > 0.03 > heard[3]["seconds"]  # the second time it is there already
-    assert heard[4]["reason"] == "RuntimeError: the loss is no number"
+    assert heard[4]["reason"] == "RuntimeError: the loss is no number" and "is damaged" in heard[5]["sentence"]
     heard.clear()
     worker.serve([setup | {"path": list(sys.path), "run": "fake_runs:nothing"}], heard.append)
     assert heard[0]["event"] == "unusable" and "has no callable 'nothing'" in heard[0]["reason"]
@@ -377,7 +399,7 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     assert [message["event"] for message in heard] == ["refused"] and "device 'cuda:999'" in heard[0]["reason"]
     heard.clear()
     worker.serve([setup | {"path": list(sys.path), "check": "fake_runs:refuses"}, {"check": specs}], heard.append)
-    assert heard[1] == {"event": "refused", "reason": "of 3 specs the first has an unknown recipe"}
+    assert heard[1] == {"event": "refused", "reason": "of 4 specs the first has an unknown recipe"}
 
 
 def test_real_training_killed_and_undisturbed_end_alike(tmp_path: Path) -> None:

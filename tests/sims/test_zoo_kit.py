@@ -55,7 +55,7 @@ def test_every_row_that_prunes_is_checked_somewhere():
 def test_the_row_passes_the_kit(name):
     report = check(finder(name), budget="quick")
     assert report.ok, [(each.id, each.got) for each in report.invariants if each.status == "violated"]
-    assert report.counts["passed"] >= 20
+    assert report.counts["passed"] >= 19
 
 
 @pytest.mark.slow

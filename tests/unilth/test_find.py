@@ -41,6 +41,20 @@ def test_finds_saves_and_skips_what_is_finished(tmp_path, capsys):
     assert {**again, "timing": 0} == {**record, "timing": 0}
 
 
+def test_a_layer_that_the_mask_empties_is_said_and_recorded(tmp_path, capsys):
+    (tmp_path / "last.py").write_text(
+        "def first(sight):\n    return {n: w.abs() * (n != 'fc3.weight') for n, w in sight.weights.items()}\n"
+    )
+    argv = ["omp", "--score", f"{tmp_path / 'last.py'}:first", "--out", tmp_path / "a", *QUICK]
+    for _ in range(2):  # when it is found, and when it was found before
+        assert find(*argv) == 0
+        warned = " ".join(capsys.readouterr().err.split())
+        assert "warning: every weight of fc3.weight is pruned" in warned
+    assert json.loads((tmp_path / "a" / "record.json").read_text())["sparsity"]["emptied"] == ["fc3.weight"]
+    assert find("omp", "--out", tmp_path / "b", *QUICK) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_never_over_another_ticket(tmp_path, capsys):
     assert find("omp", "--out", tmp_path, *QUICK) == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -66,7 +80,11 @@ def test_never_over_another_ticket(tmp_path, capsys):
         (["omp", "--network", "lenet-300"], "did you mean 'lenet-300-100'"),
         (["omp", "--data", "digit"], "did you mean 'digits'"),
         (["omp", "--sparsity", "1.2"], "sparsity must be in [0, 1), not 1.2"),
-        (["omp", "--sparsity", "nan"], "'sparsity' of a run spec must be finite"),
+        (["omp", "--sparsity", "nan"], "sparsity must be finite, not nan"),
+        (["omp", "--data-dir", "no/such/folder"], "--data-dir no/such/folder is not a folder"),
+        (["omp", "--score", "magnitud"], "did you mean 'magnitude'"),
+        (["omp", "--score", "none.py:score"], "the score 'none.py:score': there is no file 'none.py'"),
+        (["dense", "--score", "random"], "does not prune"),
         (["omp", "--epochs", "0"], "epochs must be at least 1, not 0"),
         (["omp", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["omp", "--patience", "3"], "does not stop early"),
@@ -137,4 +155,8 @@ def test_help_names_every_recipe(capsys):
     with pytest.raises(SystemExit) as stopped:
         find("--help")
     shown = capsys.readouterr().out
-    assert stopped.value.code == 0 and all(name in shown for name in NAMES) and "--sparsity" in shown
+    assert stopped.value.code == 0 and "--sparsity" in shown
+    listed = [line.split()[0] for line in shown.split("recipes:\n")[1].split("\n\n")[0].splitlines()]
+    assert tuple(listed) == NAMES
+    for some in ("resnet56-a", "cifar10", "synflow"):
+        assert some in shown

@@ -21,7 +21,9 @@ sparsities = [0.5, 0.9]
 seeds = 2
 """
 RUNS = """
-def execute(spec, *, data_dir, device, checkpoint):
+def execute(spec, *, data_dir, device, checkpoint, say):
+    if spec.seed == 1:
+        say("the [checkpoint] is damaged")
     if (spec.recipe, spec.seed) == FAILS:
         raise ValueError("the [loss] is no number")
     return None, {"test": {"accuracy": 0.9 + spec.seed / 100}, "timing": {"seconds": 0.01}}
@@ -70,6 +72,7 @@ def test_a_sweep_says_what_it_did_and_a_second_one_skips(campaign: Path, tmp_pat
     shown = capsys.readouterr()
     assert "6 runs: 0 were finished before, 6 done now" in shown.out
     assert "6/6 runs, all finished" in shown.err
+    assert shown.err.count(": the [checkpoint] is damaged") == 3  # of the seed 1, once each
     assert cli.main(argv) == 0
     assert "6 runs: 6 were finished before, 0 done now" in capsys.readouterr().out
     assert len(Store(out).records()) == 6
@@ -80,6 +83,8 @@ def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path:
     wrong.write_text(campaign.read_text().replace('"lth"', '"lht"'))
     out = tmp_path / "nothing"
     assert "no recipe 'lht'" in complaint(capsys, ["sweep", str(wrong), "--out", str(out), "--dry-run"])
+    argv = ["sweep", str(campaign), "--out", str(out), "--data-dir", str(tmp_path / "none"), "--dry-run"]
+    assert f"--data-dir {tmp_path / 'none'} is not a folder" in complaint(capsys, argv)
     assert not out.exists()
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -24,15 +27,13 @@ class Args:
     """
 
     recipe: tyro.conf.Positional[str]
-    """dense, omp, omp-layer, lamp, lth, lth-step, lth-rate, l2, l1, early-bird, greg-1, dlth, dlth-iter, snip, grasp,
-    synflow, random, random-erk, random-balanced, unilth or unidlth"""
+    """a recipe of the zoo"""
     out: Path
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
-    """lenet-300-100, conv-small, conv-2/4/6, resnet20/32/56 (or resnet20-a, ...), resnet18, wrn-22-2, wrn-28-2/4/10,
-    vgg16, vit, or one of your own: package.module:callable or path/to/file.py:callable"""
+    """a network that comes with unilth, or your own: package.module:callable or path/to/file.py:callable"""
     data: str = RunSpec.data
-    """digits; from --data-dir also cifar10, cifar100, mnist, fashion_mnist, tinyimagenet100"""
+    """a data set; all but digits need --data-dir"""
     sparsity: float = RunSpec.sparsity
     """fraction of the prunable weights to prune, in [0, 1)"""
     seed: int = RunSpec.seed
@@ -68,7 +69,8 @@ class Args:
     l1: float | None = None
     """strength of the L1 penalty"""
     score: str | None = None
-    """what the mask rule compares: magnitude, random, lamp, snip, grasp or synflow"""
+    """what the mask rule compares: a score that comes with unilth, or your own: package.module:callable or
+    path/to/file.py:callable"""
     spare: bool | None = None
     """whether the first convolution and the last linear layer stay dense"""
     control: str | None = None
@@ -85,7 +87,7 @@ class Args:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    args = tyro.cli(Args, args=argv, prog="unilth find", description=Args.__doc__)
+    args = tyro.cli(Args, args=argv, prog="unilth find", description=_description(argv))
     values = dataclasses.asdict(args)
     out, data_dir, device = values.pop("out"), values.pop("data_dir"), values.pop("device")
     spec = RunSpec(**values)
@@ -112,8 +114,32 @@ def main(argv: list[str]) -> int:
         )
     console = Console()
     console.print(_table(record))
+    for name in record["sparsity"]["emptied"]:
+        shown.print(
+            f"warning: every weight of {name} is pruned, so that nothing passes through this layer", soft_wrap=True
+        )
     console.print(f"{'saved in' if fresh else 'was found before and is in'} {out}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _description(argv: list[str]) -> str:
+    """What the command does; where help is asked for, with the names from the tables, which import torch."""
+    about = inspect.cleandoc(str(Args.__doc__))
+    if not {"-h", "--help"} & set(argv):
+        return about
+    from unilth.sims import zoo
+    from unilth.sims.data import DATA
+    from unilth.sims.networks import NETWORKS
+    from unilth.sims.saliency import SCORES
+
+    width = max(map(len, zoo.NAMES))
+    recipes = [f"  {row.name:<{width}}  {row.title}" for row in zoo.ZOO]
+    known: dict[str, Iterable[str]] = {"networks": NETWORKS, "data": DATA, "scores": SCORES}
+    lists = [
+        f"\n{what}:\n" + textwrap.fill(", ".join(names), 100, initial_indent="  ", subsequent_indent="  ")
+        for what, names in known.items()
+    ]
+    return "\n".join([about, "", "recipes:", *recipes, *lists])
 
 
 def _table(record: dict) -> Table:

@@ -63,8 +63,9 @@ def main(argv: list[str]) -> int:
             )  # fmt: skip
         else:
             summary = sweep(
-                campaign, out, workers=args.workers, progress=show, data_dir=args.data_dir, device=args.device
-            )
+                campaign, out, workers=args.workers, progress=show, say=show.say, data_dir=args.data_dir,
+                device=args.device,
+            )  # fmt: skip
     say_summary(console, summary, out)
     return 0 if summary.ok else 1
 
@@ -85,6 +86,10 @@ class _Show:
         self.bar, self.console = bar, console
         self.task: TaskID | None = None
         self.tenths = 0
+
+    def say(self, sentence: str) -> None:
+        """A line above the bar."""
+        self.console.print(sentence, soft_wrap=True, markup=False)
 
     def __call__(self, progress: Progress) -> None:
         over = progress.skipped + progress.done + progress.failed

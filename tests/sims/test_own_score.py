@@ -1,0 +1,188 @@
+"""Scores of the user's own by address: found, run, recorded, and refused in a sentence where they cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from unilth.cli import main
+from unilth.errors import UserError
+from unilth.sims import masks, own_score, zoo
+from unilth.sims.campaign import parse
+from unilth.sims.execute import execute
+from unilth.sims.preflight import usable
+from unilth.sims.recipe import MaskRule
+from unilth.sims.scores import Sight
+from unilth.sims.spec import RunSpec
+from unilth.sims.streams import stream
+
+GOOD = """
+import torch
+
+
+def smallest(sight):
+    return {name: -weight.abs() for name, weight in sight.weights.items()}
+
+
+def drawn(sight):
+    return {name: torch.rand(weight.shape, generator=sight.generator) for name, weight in sight.weights.items()}
+
+
+class Library:
+    smallest = staticmethod(smallest)
+"""
+BAD = """
+import torch
+
+number = 3
+
+
+def raises(sight):
+    raise RuntimeError("broken\\nhere")
+
+
+def leaves(sight):
+    raise SystemExit(3)
+
+
+def numbers(sight):
+    return {name: 1.0 for name in sight.weights}
+
+
+def nothing(sight):
+    return None
+
+
+def shorter(sight):
+    return {name: weight[:1] for name, weight in sight.weights.items()}
+
+
+def whole(sight):
+    return {name: torch.ones(weight.shape, dtype=torch.int64) for name, weight in sight.weights.items()}
+
+
+def not_numbers(sight):
+    return {name: weight * float("nan") for name, weight in sight.weights.items()}
+
+
+def no_arguments():
+    return {}
+"""
+SHORT = {"sparsity": 0.9, "epochs": 2, "batch": 512}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder with a user's files, which is the current one."""
+    (tmp_path / "mine.py").write_text(GOOD)
+    (tmp_path / "bad.py").write_text(BAD)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def sight() -> Sight:
+    network = nn.Sequential(nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[1.0, -4.0], [0.1, 0.2]]))
+    return Sight(network, torch.zeros(1, 2), torch.zeros(1), masks.full(masks.prunable(network)), stream(0, "mask"))
+
+
+@pytest.mark.parametrize("name", ["mine.py:smallest", "mine:smallest", "mine.py:Library.smallest"])
+def test_the_largest_of_its_numbers_are_kept(name, own):
+    assert MaskRule(name).draw(sight(), 0.5)["0.weight"].tolist() == [[False, False], [True, True]]
+    assert MaskRule("magnitude").draw(sight(), 0.5)["0.weight"].tolist() == [[True, True], [False, False]]
+
+
+def test_a_run_takes_it_and_records_where_it_came_from(own):
+    spec = RunSpec("omp", score="mine.py:smallest", **SHORT)
+    ticket, record = execute(spec)
+    kept = torch.cat([ticket.mask[name].flatten() for name in ticket.mask])
+    assert int(kept.sum()) == 5020
+    assert record["score"] == {
+        "kind": "imported", "name": "mine.py:smallest", "module": None, "file": "mine.py",
+        "sha256": hashlib.sha256(GOOD.encode()).hexdigest(), "version": None,
+    }  # fmt: skip
+    json.dumps(record)
+    plain = execute(RunSpec("omp", **SHORT))[1]
+    assert plain["score"] == {"kind": "built in", "name": "magnitude"}
+    assert plain["mask_digest"] != record["mask_digest"] == execute(spec)[1]["mask_digest"]
+    drawn = [execute(RunSpec("omp", score="mine.py:drawn", seed=seed, **SHORT))[1]["mask_digest"] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_file_that_changes_meanwhile_does_not_change_the_rule_but_the_next_one(own):
+    rule = MaskRule("mine.py:smallest")
+    (own / "mine.py").write_text(GOOD.replace("-weight", "weight"))
+    assert not rule.draw(sight(), 0.5)["0.weight"][0].any()
+    assert MaskRule("mine.py:smallest").draw(sight(), 0.5)["0.weight"][0].all()
+
+
+def test_a_finished_run_is_another_one_when_the_file_has_changed(own, capsys):
+    argv = ["find", "omp", "--score", "mine.py:smallest", "--epochs", "2", "--batch", "512", "--out", "ticket"]
+    assert main(argv) == 0 and main(argv) == 0
+    assert "was found before" in capsys.readouterr().out
+    (own / "mine.py").write_text(GOOD + "\n")
+    assert main(argv) == 2
+    assert "different ticket" in capsys.readouterr().err
+
+
+def test_a_campaign_may_name_it_for_all_or_for_one_recipe(own):
+    text = 'claim = "c"\n[grid]\nrecipes = ["omp", "lth"]\nsparsities = [0.9]\nseeds = 1\n[run.lth]\nscore = "{}"\n'
+    specs = parse(text.format("mine.py:smallest"), name="c", where="c.toml").specs
+    assert [spec.score for spec in specs] == [None, "mine.py:smallest"]
+    usable(specs)
+    with pytest.raises(UserError, match="there is no file"):
+        usable(parse(text.format("none.py:smallest"), name="c", where="c.toml").specs)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("bad.py:number", "the score 'bad.py:number' is a int: give a function"),
+        ("bad.py:missing", "bad.py has no 'missing'"),
+        ("none.py:score", "there is no file 'none.py'"),
+        ("no_such_module:score", "ModuleNotFoundError"),
+        ("broken.py:score", "SyntaxError"),
+        (":score", "is no address"),
+        ("mine.py:", "is no address"),
+        ("magnitud", "did you mean 'magnitude'"),
+    ],
+)
+def test_what_is_no_score_is_refused_before_the_run(name, why, own):
+    (own / "broken.py").write_text("def score(:")
+    for refused in (lambda: own_score.named(name), lambda: zoo.recipe(RunSpec("omp", score=name))):
+        with pytest.raises(UserError, match=why) as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("raises", "the score 'bad.py:raises' fails: RuntimeError: broken here"),
+        ("leaves", "fails: SystemExit"),
+        ("no_arguments", "fails: TypeError"),
+        ("numbers", "must give one number for each"),
+        ("nothing", "must give one number for each"),
+        ("shorter", "must give one number for each"),
+        ("whole", "floating-point"),
+        ("not_numbers", "contain NaN"),
+    ],
+)
+def test_what_a_score_does_wrong_is_one_sentence(name, why, own):
+    with pytest.raises(UserError, match=why) as caught:
+        MaskRule(f"bad.py:{name}").draw(sight(), 0.5)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_score_that_is_neither_name_nor_function_is_refused():
+    with pytest.raises(UserError, match="a name or a function, not 3"):
+        MaskRule(3)
