@@ -43,6 +43,8 @@ def draw(table: Table) -> Figure:
     others = [str(name) for name in table.distinct("other")]
     figure, axes = panels(0.5 + 1.75 * len(networks), rows=len(networks), columns=len(MEASURES), sharey=True)
     places = np.arange(len(others))[::-1]
+    kl = np.log10(np.maximum(table.numbers("kl"), LEAST))
+    decades = 10.0 ** np.floor(kl.min()), 10.0 ** np.ceil(kl.max())  # so that only whole decades have labels
     for row, network in enumerate(networks):
         for column, (measure, label) in enumerate(MEASURES):
             panel = axes[row * len(MEASURES) + column]
@@ -53,10 +55,10 @@ def draw(table: Table) -> Figure:
                 panel.scatter(values, np.full(len(values), place), 4, color=colour, alpha=0.5, linewidths=0)
                 centre, low, high = interval(values, measure != "weights")
                 panel.plot([low, high], [place, place], color=colour, linewidth=0.9, zorder=3)
-                panel.plot(centre, place, color=colour, marker=marker, markersize=3.5, zorder=4)
+                panel.plot(centre, place, color=colour, marker=marker, markersize=2.5, zorder=4)
             panel.set_xscale("log" if measure != "weights" else "linear")
             panel.set_yticks(places, [TITLES[other] for other in others], fontsize=6)
-            panel.set_xlim(*({"weights": (0, 1.6)}.get(measure, (LEAST / 1.5, 3))))
+            panel.set_xlim(*(decades if measure == "kl" else (0, 1.6) if measure == "weights" else (LEAST / 1.5, 3)))
             if row == len(networks) - 1:
                 panel.set_xlabel(label, fontsize=6.5, color=GREY)
             if column == 0:

@@ -27,6 +27,7 @@ from unilth.sims.endpoints.records import read
 from unilth.sims.endpoints.verdicts import verdicts
 
 HEADING = "End points on networks"
+ENOUGH = 3  # seeds; with two an interval is thirteen standard errors wide on either side
 TONES = {CONFIRMED: GOOD, IN_PART: PART, CONTRADICTED: BAD}
 
 
@@ -47,6 +48,8 @@ def section(folder: Path) -> Section:
     blocks: list[Block] = []
     for record in records:
         plan = record["plan"]
+        if plan["seeds"] < ENOUGH:
+            blocks.append(Paragraph("Measured with very little of everything: this settles nothing.", OPEN))
         rows, rules = [], []
         for one in verdicts(record):
             rows.append(

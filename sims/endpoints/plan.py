@@ -47,5 +47,5 @@ class Plan:
 
 
 QUICK = Plan(
-    seeds=2, examples=40, pairs=4, iterations=100, ramps=(1, 2), stop=1, mask_epochs=3, epochs=10, splits=4, probes=4
+    seeds=2, examples=40, pairs=4, iterations=50, ramps=(1, 2), stop=1, mask_epochs=3, epochs=10, splits=4, probes=4
 )

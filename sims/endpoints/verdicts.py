@@ -16,6 +16,13 @@ from unilth.sims.endpoints.effects import CONFIRMED, CONTRADICTED, PART, UNDECID
 from unilth.sims.endpoints.nearest import nearest
 
 EXACT, CLOSE, NEAR = 1e-6, 0.05, 0.2
+IN_SHORT = {
+    "ladder": "stopping and ridge go as far along eigenvectors as predicted",
+    "forgetting": "a slow ramp forgets when training stopped",
+    "masks": "magnitudes between the first and the last epoch give the best mask",
+    "peak": "a ramp lowers the peak of the loss and not its end",
+    "nearest": "UniLTH is better on test data than the nearest regularised baseline",
+}
 
 
 def verdicts(record: dict[str, Any]) -> tuple[Verdict, ...]:
@@ -195,11 +202,11 @@ def log_ratio(one: dict[str, Any], above: str, below: str, what: str) -> float:
 
 
 def on_networks(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """For the claims table: claim id -> "verdict: prediction, network on data" lines, from recorded results only."""
+    """For the claims table: claim id -> "what was predicted: verdict (network on data)", from recorded results only."""
     found: dict[str, list[str]] = {}
     for record in records:
         where = f"{record['plan']['network']} on {record['plan']['data']}"
         for one in verdicts(record):
             for claim in one.claims:
-                found.setdefault(claim, []).append(f"{one.verdict} ({one.id.partition(':')[0]}, {where})")
+                found.setdefault(claim, []).append(f"{IN_SHORT[one.id.partition(':')[0]]}: {one.verdict} ({where})")
     return found
