@@ -133,7 +133,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = read_json(where, largest=LARGEST_HEADER)
     except UserError as error:
-        raise UserError(f"there is no ticket in {folder}: {error}") from None
+        raise UserError(f"there is no ticket in {folder}, which needs both of its files: {error}") from None
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         found = facts.get("schema") if isinstance(facts, dict) else None
         raise UserError(f"{where} has schema {found!r} and this version reads {SCHEMA}: find the ticket again")

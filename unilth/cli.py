@@ -91,6 +91,8 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
+        if isinstance(error, IsADirectoryError):
+            return complain(f"`unilth {chosen.name}` needs a file and {error.filename} is a folder: name a file in it")
         return complain(f"`unilth {chosen.name}` cannot read or write{where}: {error.strerror or error}")
     except KeyboardInterrupt:
         print("unilth: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)

@@ -43,7 +43,9 @@ def read_scores(case: Case) -> dict[str, Tensor]:
             shapes = {str(key): tuple(map(int, shape)) for key, shape in case["shapes"].items()}
             scores = _draw(shapes, case.get("draw", "distinct"), int(case.get("draw_seed", 0)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the case {str(case)[:80]} cannot be read ({type(error).__name__}: {error})") from None
+        raise UserError(
+            f"the case {str(case)[:80]} cannot be read ({_why(error)}): copy it from a replay line"
+        ) from None
     return {key: value.to(DTYPES[name]) for key, value in scores.items()}
 
 
@@ -76,7 +78,14 @@ def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | No
             name: torch.tensor(given[name], dtype=torch.bool).reshape(value.shape) for name, value in scores.items()
         }
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise UserError(f"the case's within does not fit its scores ({type(error).__name__}: {error})") from None
+        raise UserError(
+            f"the case's within does not fit its scores ({_why(error)}): give 0 and 1 in their names and shapes"
+        ) from None
+
+
+def _why(error: Exception) -> str:
+    """The end of a sentence, for somebody who wrote JSON and no Python."""
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def second_device() -> torch.device | None:

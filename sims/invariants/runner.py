@@ -94,7 +94,8 @@ class Session:
             return self._row(invariant, "not-applicable", note=str(reason))
         except Exception as error:
             raise UserError(
-                f"the case {json.dumps(case)[:80]} is none of {invariant.id} ({type(error).__name__}: {error})"
+                f"the case {json.dumps(case)[:80]} is none of {invariant.id} ({first_line(error)}): copy it from a "
+                "replay line of that invariant"
             ) from None
         return self._good(invariant, 1, started)
 

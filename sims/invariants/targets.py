@@ -71,11 +71,23 @@ def _declared(found: Any, name: str) -> tuple[Callable[..., Any], Claims]:
     claims = claims_of(found)
     if claims is None:
         if not callable(found):
-            raise UserError(f"target {name!r} is a {type(found).__name__}, not a function")
+            raise UserError(f"target {name!r} is of the type {type(found).__name__}, not a function")
+        ours = _ours(found)
+        if ours is not None:
+            raise UserError(f"target {name!r} declares nothing; {ours} is the same with what it claims")
         raise UserError(
             f"target {name!r} declares nothing; put {_suggest(found)} above it (from unilth.sims.invariants)"
         )
     return found, claims
+
+
+def _ours(found: Callable[..., Any]) -> str | None:
+    """The address of our own declared rule or schedule, where somebody names what lies behind it."""
+    if not str(getattr(found, "__module__", "")).startswith("unilth.sims."):
+        return None
+    ours = importlib.import_module("unilth.sims.invariants.ours")
+    declared = getattr(ours, getattr(found, "__name__", ""), None)
+    return None if claims_of(declared) is None else f"{ours.__name__}:{declared.__name__}"
 
 
 def _suggest(found: Callable[..., Any]) -> str:

@@ -49,7 +49,14 @@ def test_expected_failures():
     [
         (["nowhere:f"], "no module 'nowhere'"),
         ([f"{TWINS}:ranked"], "declares nothing"),
+        (["unilth.sims.masks:global_magnitude"], "; unilth.sims.invariants.ours:global_magnitude is the same"),
         ([f"{TWINS}:flattens", "--only", "mask-shape"], "mask-shapes"),
+        ([f"{TWINS}:flattens", "--only", "mask-shapes", "--case", "{}"], "(shapes is missing): copy it from a replay"),
+        (
+            [f"{TWINS}:flattens", "--only", "mask-within", "--case", '{"scores": {"a": [1]}, "within": {"b": [1]}}'],
+            "(a is missing): give 0 and 1",
+        ),
+        ([f"{TWINS}:flattens", "--only", "mask-shapes", "--json", "."], "needs a file and . is a folder"),
         ([f"{TWINS}:flattens", "--case", "{}"], "--only"),
         ([f"{TWINS}:flattens", "--only", "mask-shapes", "--case", "{"], "no JSON object"),
         ([f"{TWINS}:flattens", "--expect-fail", "mask-shapes"], "ID:REASON"),
