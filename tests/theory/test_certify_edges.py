@@ -87,6 +87,25 @@ def test_a_point_outside_is_refused_even_if_its_value_is_higher(sign: int, at: s
     assert found is None
 
 
+@pytest.mark.parametrize(("cuts", "accepted"), [(["1", "1"], True), ([], False), (["2", "2"], False), (["1"], False)])
+def test_a_replayed_supremum_over_one_point_is_about_that_point(cuts: list[str], accepted: bool) -> None:
+    found = replayed(lambda: supremum(lambda x: -x, 1, 1), "supremum", cuts=cuts, at="1")
+    assert (found is not None) is accepted
+
+
+def test_a_bound_that_is_attained_is_undecided_and_no_counterexample() -> None:
+    for sign in (1, -1):
+        limit = {"below": 0} if sign > 0 else {"above": 0}
+        assert bounded(lambda x, sign=sign: sign * abs(x), -1, 1, **limit, max_boxes=50).holds is not False
+
+
+def test_a_slope_that_only_cutting_shows_to_be_positive_is_no_counterexample() -> None:
+    def slow(x):  # f' = x^2 - 2x + 1.1, at least 0.1, which a ball over the whole interval cannot see
+        return x * x * x / 3 - x * x + x * 11 / 10
+
+    assert monotone(slow, 0, 2, "increasing").holds is True and monotone(slow, 0, 2, "decreasing").holds is False
+
+
 def test_two_enclosures_that_do_not_meet_leave_the_plain_one() -> None:
     def torn(x):  # no function: its balls and its points do not agree, as rounding can make them
         return x - 10 if isinstance(x, arb) and x.rad() == 0 else x + 0
@@ -140,6 +159,7 @@ def test_the_infimum_is_the_mirror_image() -> None:
         ("1/10", "2/10", False),  # no change of sign
         ("-2/10", "-1/10", False),
         ("-1/10", "0", False),  # the end is a zero: no certain sign
+        ("0", "1/10", False),
         ("-1/2", "1/2", False),  # too wide
         ("9/10", "11/10", False),  # a change of sign, outside on the right
         ("-11/10", "-9/10", False),  # and on the left
