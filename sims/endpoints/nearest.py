@@ -21,31 +21,40 @@ TITLES = {
     "lth": "LTH",
 }
 BASELINES = ("l2-weak", "l2-strong", "l2-pruned", "greg-1", "dlth")  # regularised from the start or after training
+PRUNED = ("l2-pruned", "greg-1", "dlth")
 SAME = 0.05  # training losses within this share count as matched
 
 
-def nearest(seeds: Sequence[dict[str, Any]]) -> Verdict:
-    """The paper's claim, for the baseline whose predictions are nearest."""
-    rows = {name: at_loss(seeds, name) for name in BASELINES}
-    fair = [name for name in BASELINES if all(map(is_matched, rows[name]))]
+def nearest(seeds: Sequence[dict[str, Any]], pruned: bool = False) -> Verdict:
+    """The paper's claim, for the baseline whose predictions are nearest; of those as sparse as UniLTH if ``pruned``."""
+    among = PRUNED if pruned else BASELINES
+    rows = {name: at_loss(seeds, name) for name in among}
+    fair = [name for name in among if all(map(is_matched, rows[name]))]
+    which = "regularised baseline of the same sparsity" if pruned else "regularised baseline, dense or pruned,"
+    id = "nearest of the same sparsity" if pruned else "nearest"
     prediction = (
-        "At equal training loss UniLTH ends better on test data than the regularised baseline that ends nearest to it "
-        "(the paper; the theorems say that either may win)."
+        f"At equal training loss UniLTH ends better on test data than the {which} that ends nearest to it (the paper; "
+        "the theorems say that either may win)."
     )
     rule = (
         f"over the baselines whose training loss is within {SAME:.0%} of UniLTH's on every seed; nearest by the mean "
-        "over seeds of the ln of the symmetrised KL divergence between predictions; confirmed if UniLTH's test loss is "
-        "the lower, contradicted if it is the higher; the interval decides"
+        "over the same seeds of the ln of the symmetrised KL divergence between predictions; confirmed if UniLTH's "
+        "test loss is the lower, contradicted if it is the higher; the interval decides"
     )
     claims = ("always-better",)
     if not fair:
         none = Effect("baselines with the same training loss", 0.0, None, None, len(seeds))
-        return Verdict("nearest", prediction, rule, UNDECIDED, (none,), claims)
-    ranked = sorted(fair, key=lambda name: mean_log(rows[name], "kl"))
-    first = ranked[0]
-    effects = [kl_against("UniLTH itself with batches in another order", rows[first], at_loss(seeds, "unilth-again"))]
-    if len(ranked) > 1:
-        effects.insert(0, kl_against(TITLES[ranked[1]], rows[first], rows[ranked[1]]))
+        return Verdict(id, prediction, rule, UNDECIDED, (none,), claims)
+    first, *others = sorted(fair, key=lambda name: mean_log(rows[name], "kl"))
+    effects = [kl_against(TITLES[name], rows[first], rows[name]) for name in others[:1]]
+    told = f"The nearest in predictions is {TITLES[first]}"
+    if effects and not effects[0].sign:
+        told += f", which {TITLES[others[0]]} cannot be told from"
+    closest = min(fair, key=lambda name: mean_log(rows[name], "weights"))
+    told += "; in weights too." if closest == first else f"; in weights it is {TITLES[closest]}."
+    effects.append(
+        kl_against("UniLTH itself with batches in another order", rows[first], at_loss(seeds, "unilth-again"))
+    )
     loss = effect(
         f"ln test loss, UniLTH against {TITLES[first]}",
         [math.log(row["unilth"]["test_loss"] / row["other"]["test_loss"]) for row in rows[first]],
@@ -55,10 +64,7 @@ def nearest(seeds: Sequence[dict[str, Any]]) -> Verdict:
         [100 * (row["unilth"]["test_accuracy"] - row["other"]["test_accuracy"]) for row in rows[first]],
     )
     verdict = {-1: CONFIRMED, 0: UNDECIDED, 1: CONTRADICTED}[loss.sign]
-    named = f"{prediction} The nearest in predictions is {TITLES[first]}"
-    closest = min(fair, key=lambda name: mean_log(rows[name], "weights"))
-    named += ", in weights too." if closest == first else f"; in weights it is {TITLES[closest]}."
-    return Verdict("nearest", named, rule, verdict, (*effects, loss, accuracy), claims)
+    return Verdict(id, f"{prediction} {told}", rule, verdict, (*effects, loss, accuracy), claims)
 
 
 def at_loss(seeds: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:

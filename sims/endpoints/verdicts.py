@@ -22,6 +22,7 @@ IN_SHORT = {
     "masks": "magnitudes between the first and the last epoch give the best mask",
     "peak": "a ramp lowers the peak of the loss and not its end",
     "nearest": "UniLTH is better on test data than the nearest regularised baseline",
+    "nearest of the same sparsity": "UniLTH is better on test data than the nearest regularised baseline as sparse",
 }
 
 
@@ -36,6 +37,7 @@ def verdicts(record: dict[str, Any]) -> tuple[Verdict, ...]:
         peak([seed["ramps"] for seed in seeds]),
         shapes([seed["ramps"] for seed in seeds]),
         nearest(record["distances"]),
+        nearest(record["distances"], pruned=True),
         *(winner(record["winners"], name) for name in dict.fromkeys(row["data"] for row in record["winners"])),
     )
 

@@ -124,10 +124,13 @@ def seeds_with(ratio: float, kl: float = 0.1, off: float = 1.0) -> list[dict[str
     [(0.5, 1.0, CONFIRMED), (2.0, 1.0, CONTRADICTED), (1.0, 1.0, UNDECIDED), (0.5, 1.1, UNDECIDED)],
 )
 def test_the_nearest_baseline_is_judged_by_its_rule(ratio: float, off: float, expected: str) -> None:
-    found = nearest(seeds_with(ratio, off=off))
-    assert found.verdict == expected
-    assert ("The nearest in predictions is GReg-1, in weights too." in found.prediction) == (off == 1.0)
+    for pruned in (False, True):
+        found = nearest(seeds_with(ratio, off=off), pruned)
+        assert found.verdict == expected
+        assert ("The nearest in predictions is GReg-1; in weights too." in found.prediction) == (off == 1.0)
 
 
 def test_the_nearest_is_another_where_another_is_near() -> None:
-    assert "GReg-1" not in nearest(seeds_with(0.5, kl=10.0)).prediction
+    far = [nearest(seeds_with(0.5, kl=10.0), pruned).prediction for pruned in (False, True)]
+    assert "is L2 5e-4, dense, which L2 5e-3, dense cannot be told from;" in far[0] and "GReg-1" not in far[0]
+    assert "is L2 then magnitude, which DLTH (RST) cannot be told from;" in far[1] and "dense," not in far[1]
