@@ -79,11 +79,29 @@ def test_after_an_infinite_time_no_penalty_is_left(rule: Filter) -> None:
     assert penalty.shape == (3,) and (penalty == 0).all()
 
 
+@pytest.mark.parametrize("time", [1e-6, 1e-3, 0.05, 0.6])
+def test_the_gain_of_a_short_time_does_not_cancel(time: float) -> None:
+    rule = heavy_ball(0.7)
+    with mpmath.workdps(60):
+        for s in (0.3, 0.6, 2.0):
+            exact = 1 - exact_residual(rule, s, time)
+            assert abs(rule.gain([s], time)[0] - exact) <= 1e-14 * exact, s
+
+
+@pytest.mark.parametrize("time", [1e-7, 1e-5, 1e-3, 0.05])
+def test_the_flat_penalty_of_a_short_time_is_accurate(time: float) -> None:
+    with mpmath.workdps(60):
+        x, t = 2 * mpmath.mpf(0.7) * mpmath.mpf(time), mpmath.mpf(time)
+        exact = x**2 / (t**2 * (x + mpmath.expm1(-x)))
+        assert abs(heavy_ball(0.7).effective_penalty([0.0], time)[0] - exact) <= 1e-14 * exact
+
+
 def test_critical_damping_is_the_limit_from_both_sides() -> None:
     t = np.array([0.1, 1.0, 3.0, 20.0])
     exact = np.exp(-t / 2) * (1 + t / 2)
     np.testing.assert_allclose(heavy_ball(0.5).residual([0.25], t)[:, 0], exact, rtol=1e-13)
     np.testing.assert_allclose(heavy_ball(0.5).gain([0.25], t)[:, 0], 1 - exact, rtol=1e-12)
+    assert heavy_ball(0.5).gain([0.25], np.inf) == 1 and heavy_ball(0.5).residual([0.25], np.inf) == 0
 
 
 def test_a_negative_factor_of_gradient_descent_keeps_its_sign() -> None:
