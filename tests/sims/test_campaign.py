@@ -105,8 +105,12 @@ def test_tables_that_are_none_are_refused() -> None:
 
 
 def test_the_shipped_campaigns_are_what_the_documentation_says() -> None:
-    assert shipped() == ("digits", "digits-quick", "zoo-digits")
-    assert {spec.recipe for spec in load("zoo-digits").specs} == set(zoo.NAMES)
+    small = {"digits", "digits-quick", "zoo-digits", "conv-small-digits", "mnist", "fashion-mnist"}
+    small |= {"resnet20-cifar10-2000"}
+    large = {"cifar10-resnet20", "cifar100-resnet20", "cifar10-deep", "cifar100-deep"}
+    assert set(shipped()) == small | large
+    for every in ("zoo-digits", "cifar10-resnet20", "cifar100-resnet20"):
+        assert {spec.recipe for spec in load(every).specs} == set(zoo.NAMES)
     digits = load("digits")
     recipes = ("dense", "omp", "lth", "l2", "dlth", "unilth", "unidlth")
     assert len(digits.specs) == 6 * 5 * 5 + 5

@@ -11,7 +11,7 @@ import pytest
 from unilth.commands import table
 from unilth.errors import UserError
 from unilth.sims import recorded
-from unilth.sims.campaign import parse
+from unilth.sims.campaign import load, parse
 from unilth.sims.recorded import KEPT, keep, opened
 from unilth.sims.results import Store
 from unilth.sims.sweep import keep_campaign
@@ -95,3 +95,23 @@ def test_what_is_no_archive_or_too_large_is_refused(runs: Path, tmp_path: Path, 
         kept.write_bytes(content)
         with pytest.raises(UserError, match=f"{KEPT}.* cannot be read"):
             compare(kept.parent)
+
+
+RESULTS = sorted((Path(__file__).parents[2] / "results" / "sweeps").glob("*/"))
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_a_recorded_table_is_what_its_records_say(folder: Path, tmp_path: Path) -> None:
+    """`unilth table results/sweeps/NAME --baseline unilth --markdown table.md` writes every byte of the table there."""
+    baseline = "random" if folder.name == "zoo-digits" else "unilth"
+    assert table.main([str(folder), "--baseline", baseline, "--markdown", str(tmp_path / "table.md")]) == 0
+    assert (tmp_path / "table.md").read_text() == (folder / "table.md").read_text()
+    (campaign,) = (folder / "campaigns").iterdir()
+    assert load(campaign.stem).specs == load(campaign).specs, "the shipped campaign is another one by now"
+    records = opened(folder).records()
+    assert {record["spec_digest"] for record in records} <= {spec.digest() for spec in load(campaign).specs}
+    assert all(record["device"] and record["versions"]["torch"] and record["timing"]["seconds"] for record in records)
+
+
+def test_there_are_recorded_tables() -> None:
+    assert RESULTS
