@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ LARGEST = 4 * 2**20  # bytes of one record
 
 
 def file_name(network: str, data: str) -> str:
-    """The name of a record's file."""
-    return f"{network}-{data}.json"
+    """The name of a record's file; an imported network, `folder/file.py:name`, without what a file name cannot have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{network}-{data}.json").lstrip(".-")
 
 
 def write(record: dict[str, Any], out: Path) -> Path:

@@ -15,7 +15,7 @@ from unilth.sims.endpoints.effects import CONFIRMED, CONTRADICTED, UNDECIDED
 from unilth.sims.endpoints.nearest import TITLES, nearest
 from unilth.sims.endpoints.page import page
 from unilth.sims.endpoints.plan import Plan
-from unilth.sims.endpoints.records import read, write
+from unilth.sims.endpoints.records import file_name, read, write
 from unilth.sims.endpoints.verdicts import forgetting, on_networks, verdicts
 from unilth.theory.claims import CLAIMS
 
@@ -39,6 +39,7 @@ def test_the_page_is_what_the_records_say(tmp_path: Path) -> None:
 def test_a_written_record_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
     write(RECORDS[0], tmp_path)
     assert read(tmp_path) == RECORDS[:1]
+    assert file_name("../own/net.py:Net", "digits") == "own-net.py-Net-digits.json"
     (tmp_path / "other.json").write_text('{"schema": 1}')
     with pytest.raises(UserError, match="not a record of end points"):
         read(tmp_path)

@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     from rich.table import Table
 
     from unilth.sims.endpoints.plan import QUICK, Plan
-    from unilth.sims.endpoints.records import write
+    from unilth.sims.endpoints.records import file_name, write
     from unilth.sims.endpoints.verdicts import verdicts
 
     given = {name: getattr(args, name) for name in ("seeds", "examples", "pairs", "epochs", "part")}
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     check_folder(args.out)
     from unilth.sims.endpoints import run  # torch is slow to import: what is refused is refused before
 
-    keep = args.out / f".{plan.network}-{plan.data}"
+    keep = args.out / f".{Path(file_name(plan.network, plan.data)).stem}"
     with shown_parts() as tell:
         record = run.study(plan, args.data_dir, tell, args.workers or len(os.sched_getaffinity(0)), keep)
     path = write(record, args.out)

@@ -42,7 +42,7 @@ class Args:
 
     quick: bool = False
     """Train the small campaign digits-quick instead of digits and measure end points with very little of everything:
-    about a minute, and settles nothing about networks."""
+    a minute or two on two cores, and settles nothing about networks."""
 
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processes that prove or train at the same time; default one a core."""
