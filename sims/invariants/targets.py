@@ -86,8 +86,8 @@ def _ours(found: Callable[..., Any]) -> str | None:
     if not str(getattr(found, "__module__", "")).startswith("unilth.sims."):
         return None
     ours = importlib.import_module("unilth.sims.invariants.ours")
-    declared = getattr(ours, getattr(found, "__name__", ""), None)
-    return None if claims_of(declared) is None else f"{ours.__name__}:{declared.__name__}"
+    name = getattr(found, "__name__", "")
+    return None if claims_of(getattr(ours, name, None)) is None else f"{ours.__name__}:{name}"
 
 
 def _suggest(found: Callable[..., Any]) -> str:
