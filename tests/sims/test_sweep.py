@@ -90,6 +90,11 @@ def of(*recipes: str) -> Campaign:
     return Campaign("some", "a claim", tuple(RunSpec(recipe, seed=seed) for seed, recipe in enumerate(recipes)), "")
 
 
+def _interruptible() -> None:
+    """A shell lets its background jobs ignore Ctrl-C, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(tmp_path: Path, data_dir: Path, out: Path, text: str = TOML) -> subprocess.Popen[str]:
     path = tmp_path / "thirty.toml"
     path.write_text(text)
@@ -97,7 +102,7 @@ def start(tmp_path: Path, data_dir: Path, out: Path, text: str = TOML) -> subpro
     command = ["sweep", str(path), "--out", str(out), "--workers", "2", "--data-dir", str(data_dir)]
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, *command], env=os.environ | {"PYTHONPATH": paths}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_interruptible, start_new_session=True,
     )  # fmt: skip
 
 

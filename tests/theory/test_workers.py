@@ -41,6 +41,11 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
+def _interruptible() -> None:
+    """A shell lets its background jobs ignore Ctrl-C, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("stop", "code"),
     [
@@ -54,7 +59,7 @@ def test_nothing_is_left_running(stop: Callable, code: int, tmp_path: Path) -> N
     (tmp_path / "job.py").write_text(JOB)
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "job.py"), str(tmp_path)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_interruptible, start_new_session=True,
     )  # fmt: skip
     try:
         assert within(60, lambda: (tmp_path / "0").exists() and (tmp_path / "1").exists())
