@@ -142,6 +142,7 @@ def test_emptied_certificates_do_not_hide_a_search(folder: Path, capsys: pytest.
     ("argv", "says"),
     [
         (["T9999"], "there is no theorem 'T9999'"),
+        (["t7.5"], "there is no theorem 't7.5'; did you mean T7.5?"),
         (["--section", "99"], "no theorem"),
         (["--section", ""], "no theorem"),
         (["T7.6", "--section", "6"], "none of T7.6"),

@@ -127,8 +127,10 @@ def select(ids: Sequence[str], section: str | None) -> list[Theorem]:
     if ids:
         for name in ids:
             if not any(name in (theorem.id, theorem.catalogue) for theorem in THEOREMS):
-                known = [word for theorem in THEOREMS for word in (theorem.catalogue, theorem.id)]
-                close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+                # a number of the catalogue may belong to several theorems; one is enough of a hint
+                known = dict.fromkeys(word for theorem in THEOREMS for word in (theorem.catalogue, theorem.id))
+                alike = [word for word in known if word.lower() == name.lower()]
+                close = alike or difflib.get_close_matches(name, known, n=3, cutoff=0.4)
                 hint = f"did you mean {' or '.join(close)}?" if close else "`unilth prove --list` lists them"
                 raise UserError(f"there is no theorem {name!r}; {hint}")
         chosen = [theorem for theorem in THEOREMS if theorem.id in ids or theorem.catalogue in ids]
