@@ -23,6 +23,7 @@ from unilth.sims.checkpoints import SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
 from unilth.sims.forward import Precision
+from unilth.sims.graphs import Graphs
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import Epochs
 from unilth.sims.streams import stream
@@ -62,6 +63,9 @@ def execute(
     with _threads(spec.threads):
         stored = _asked(load(spec.data, data_dir), spec)
         network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
+        on_gpu = torch.device(device).type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)
         data = stored.to(device)
         precision = cast(Precision, spec.precision or "float32")
         budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum, precision)
@@ -71,8 +75,11 @@ def execute(
         if checkpoint is not None:
             identity = _identity(spec, data_digest, network, device, origin, score)
             kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
+        recorder = None
+        if on_gpu and origin["kind"] == "built in":  # one from elsewhere may decide in Python what a step does
+            recorder = Graphs(torch.device(device))
         search = Search(
-            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control
+            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control, recorder
         )
         ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
         trained = time.perf_counter()
@@ -90,7 +97,7 @@ def execute(
         "score": score,
         "ticket_digest": ticket.digest(),
         "mask_digest": masks.digest(ticket.mask),
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "device": torch.cuda.get_device_name(device) if on_gpu else device,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "sparsity": {
             "nominal": spec.sparsity,
@@ -109,6 +116,7 @@ def execute(
             "seconds": search.seconds + time.perf_counter() - began,  # with those before an interruption
             "training_seconds": search.seconds + trained - began,
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_device_memory_mib": torch.cuda.max_memory_reserved(device) / 2**20 if on_gpu else None,
         },
     }
     return ticket, record

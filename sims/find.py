@@ -20,6 +20,7 @@ from unilth.sims import masks, zoo
 from unilth.sims.checkpoints import REFUSED, Checkpoint
 from unilth.sims.data import Dataset
 from unilth.sims.forward import Forward, Precision
+from unilth.sims.graphs import Recorder
 from unilth.sims.masks import Mask, shuffled
 from unilth.sims.networks import initialise
 from unilth.sims.penalties import GrowingPenalty
@@ -56,15 +57,17 @@ class Search:
 
     With a ``checkpoint``, a search that was interrupted goes on: the masks and phases that were finished come from the
     checkpoint's log instead of being drawn and trained again, and the phase in which it was interrupted goes on from
-    its last saved epoch with the generators as they were. On the CPU it ends with the same bits.
+    its last saved epoch with the generators as they were. On the CPU it ends with the same bits. With a ``recorder``
+    every phase records its step on the GPU and replays it.
     """
 
     def __init__(
         self, recipe: Recipe, network: nn.Module, data: Dataset, sparsity: float, seed: int, budget: Budget,
         progress: Progress | None = None, checkpoint: Checkpoint | None = None, control: str | None = None,
+        recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
-        self.progress, self.checkpoint, self.control = progress, checkpoint, control
+        self.progress, self.checkpoint, self.control, self.recorder = progress, checkpoint, control, recorder
         self.network = copy.deepcopy(network)
         self.forward = Forward(self.network, data, self.budget.precision)
         self.initial = self._state()
@@ -226,7 +229,9 @@ class Search:
                 self.rows += self.saved["rows"][self.used : until]
                 self.used = until
                 return self.saved["rewound"] if keep else None
-        training = Training(self.network, self.data, phase, self.order, chance=self.chance, snapshot=keep)
+        training = Training(
+            self.network, self.data, phase, self.order, chance=self.chance, snapshot=keep, recorder=self.recorder
+        )
         if self.saved:
             with self._fitting():
                 self._go_on(training, self.saved)

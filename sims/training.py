@@ -2,7 +2,8 @@
 
 Masks hold for weights, gradients and optimizer state, so a pruned weight is exactly 0 after every optimizer step. The
 whole training set lies on the device, where batches are drawn, augmented and prepared under explicit generators, and
-nothing is read back to the host inside an epoch.
+nothing is read back to the host inside an epoch. A step takes nothing from the host that changes: batches, rate and
+penalty lie on the device too, so that a GPU can record it once and replay it (`graphs`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
 from unilth.sims.forward import Forward, Precision
+from unilth.sims.graphs import Recorder, Replayed
 from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.stopping import EarlyStopping, MaskWatch, SettledMask, Watch
@@ -101,11 +103,17 @@ class SGD(torch.optim.SGD):
 
 
 class Masking:
-    """Keeps an optimizer inside a mask and adds the penalty, through the optimizer's own hooks."""
+    """Keeps an optimizer inside a mask and adds the penalty, through the optimizer's own hooks.
+
+    ``step`` counts the optimizer's steps. `begin` puts the penalties of the steps to come on the device; without it
+    every step takes its own from the host.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, network: nn.Module, phase: Phase) -> None:
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self.optimizer, self.penalty, self.step, self.value = optimizer, phase.penalty, 0, 0.0
+        self.optimizer, self.penalty, self.step = optimizer, phase.penalty, 0
+        self.values: Tensor | None = None
+        self.place: Tensor | None = None
         self.masked = [(named[n], _like(named[n], kept)) for n, kept in (phase.mask or {}).items() if n in named]
         self.pressed = [(named[n], _like(named[n], goes)) for n, goes in (phase.goes or {}).items() if n in named]
         stays = {n: kept & ~phase.goes[n] for n, kept in (phase.mask or {}).items()} if phase.goes else {}
@@ -115,13 +123,31 @@ class Masking:
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
+    @property
+    def value(self) -> float:
+        """The penalty in the last step."""
+        return self.penalty.value(self.step - 1) if self.penalty and self.step else 0.0
+
+    def begin(self, steps: int, place: Tensor) -> None:
+        """Make ready for so many steps; ``place`` (1,) on the device holds which of them is next, 0 the first."""
+        if self.penalty is None or not self.pressed:
+            return
+        like = self.pressed[0][0]
+        values = torch.tensor([self.penalty.value(self.step + k) for k in range(steps)], dtype=like.dtype)
+        if self.values is None:
+            self.values, self.place = torch.empty_like(values, device=like.device), place
+        self.values.copy_(values)
+
     @torch.no_grad()
     def _before(self, *_: object) -> None:
-        if self.penalty is not None:
-            self.value = self.penalty.value(self.step)
-            pressed = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
-            if pressed and self.value:
-                torch._foreach_addcmul_(*map(list, zip(*pressed, strict=True)), value=self.value)
+        pressed = [(p.grad, p, goes) for p, goes in self.pressed if p.grad is not None]
+        if self.penalty is not None and pressed:
+            gradients, weights, goes = map(list, zip(*pressed, strict=True))
+            if self.values is None or self.place is None:
+                value: float | Tensor = self.penalty.value(self.step)
+            else:
+                value = self.values.index_select(0, self.place)[0]
+            torch._foreach_addcmul_(gradients, torch._foreach_mul(weights, value), goes)
         eased = [(p.grad, p, kept) for p, kept in self.eased if p.grad is not None]
         if eased:
             torch._foreach_addcmul_(*map(list, zip(*eased, strict=True)), value=-self.recover)
@@ -148,20 +174,33 @@ class Training:
 
     Between two epochs it can be saved (`state`) and, by another process, gone on with (`load`) to the same end.
     ``order`` draws the batches and ``chance`` what augmentation does to them (it may be left out where the data have
-    none); ``snapshot`` asks for the state after that many optimizer steps. The optimizer is new, so its state starts at
-    0. Rows hold losses (nats), validation accuracy, learning rate and the penalty's last value.
+    none); ``snapshot`` asks for the state after that many optimizer steps. With a ``recorder`` a step is recorded and
+    replayed: not for networks whose forward pass is decided by Python anew in every step, and hooks then see the first
+    steps only. The optimizer is new, so its state starts at 0. Rows hold losses (nats), validation accuracy, learning
+    rate and the penalty's last value.
     """
 
     def __init__(
         self, network: nn.Module, data: Dataset, phase: Phase, order: torch.Generator, *,
-        chance: torch.Generator | None = None, snapshot: int = 0,
+        chance: torch.Generator | None = None, snapshot: int = 0, recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.network, self.data, self.phase, self.order, self.snapshot = network, data, phase, order, snapshot
         self.chance = chance
         self.forward = Forward(network, data, phase.precision)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimizer = SGD(self.parameters, phase.lr, phase.momentum, weight_decay=phase.decay, foreach=True)
+        count, device = len(data.train[1]), data.train[1].device
+        fused = device.type == "cuda" or recorder is not None  # the one that reads its rate on the device
+        self.rate = torch.tensor(phase.lr, dtype=torch.float32, device=device)
+        self.optimizer = SGD(
+            self.parameters, self.rate if fused else phase.lr, phase.momentum, weight_decay=phase.decay,
+            foreach=not fused, fused=fused,
+        )  # fmt: skip
         self.masking = Masking(self.optimizer, network, phase)
+        self.steps = steps_per_epoch(count, phase.batch)
+        self.batches = torch.zeros(self.steps, min(count, phase.batch), dtype=torch.int64, device=device)
+        self.place, self.total = torch.zeros(1, dtype=torch.int64, device=device), torch.zeros((), device=device)
+        generators = [chance] if chance is not None else []
+        self._do = Replayed(self._step, recorder, generators) if recorder else self._step
         self.watch: Watch | MaskWatch | None = None
         if phase.stop:
             self.watch = MaskWatch(phase.stop) if isinstance(phase.stop, SettledMask) else Watch(phase.stop)
@@ -175,25 +214,28 @@ class Training:
             self._epoch(len(self.outcome.rows))
             if tick:
                 tick()
+        if isinstance(self._do, Replayed):
+            self._do.forget()
         if self.watch and self.outcome.rows:
             self.watch.restore(self.network)
             self.outcome.best_epoch = self.watch.best_epoch
         return self.outcome
 
     def _epoch(self, epoch: int) -> None:
-        phase, (inputs, labels) = self.phase, self.data.train
-        steps = steps_per_epoch(len(labels), phase.batch)
+        phase = self.phase
+        self.rate.fill_(phase.rate(epoch))
         for group in self.optimizer.param_groups:
-            group["lr"] = phase.rate(epoch)
-        total = torch.zeros((), device=inputs.device)
-        batches = torch.randperm(len(labels), generator=self.order)[: steps * phase.batch].to(inputs.device)
-        for chosen in batches.split(phase.batch):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(self.forward(self._drawn(inputs[chosen])), labels[chosen])
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach()
-            if self.snapshot and self.masking.step == self.snapshot:
+            group["lr"] = self.rate if group["fused"] else phase.rate(epoch)
+        order = torch.randperm(len(self.data.train[1]), generator=self.order)[: self.batches.numel()]
+        self.batches.copy_(order.view_as(self.batches))
+        self.masking.begin(self.steps, self.place)
+        self.place.zero_()
+        self.total.zero_()
+        first = self.masking.step
+        for number in range(first + 1, first + self.steps + 1):
+            self._do()
+            self.masking.step = number  # by itself it counts what Python does, not what is replayed
+            if number == self.snapshot:
                 self.outcome.snapshot = {name: value.clone() for name, value in self.network.state_dict().items()}
         validation_loss, accuracy = evaluate(self.network, self.data.validation, self.forward)
         self.outcome.rows.append(
@@ -202,12 +244,23 @@ class Training:
                 "round": phase.round,
                 "lr": phase.rate(epoch),
                 "penalty": self.masking.value,
-                "train_loss": float(total) / steps,
+                "train_loss": float(self.total) / self.steps,
                 "validation_loss": validation_loss,
                 "validation_accuracy": accuracy,
             }
         )
         self.stopped = bool(self.watch and self.watch.update(validation_loss, self.network))
+
+    def _step(self) -> None:
+        """One optimizer step, on tensors that stay where they are."""
+        inputs, labels = self.data.train
+        chosen = self.batches.index_select(0, self.place)[0]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.forward(self._drawn(inputs[chosen])), labels[chosen])
+        loss.backward()
+        self.optimizer.step()
+        self.total += loss.detach()
+        self.place += 1
 
     def _drawn(self, batch: Tensor) -> Tensor:
         """The batch as augmentation leaves it."""
