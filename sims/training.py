@@ -144,10 +144,10 @@ class Masking:
         if self.penalty is not None and pressed:
             gradients, weights, goes = map(list, zip(*pressed, strict=True))
             if self.values is None or self.place is None:
-                value: float | Tensor = self.penalty.value(self.step)
-            else:
+                torch._foreach_addcmul_(gradients, weights, goes, value=self.penalty.value(self.step))
+            else:  # the same bits with a value on the device
                 value = self.values.index_select(0, self.place)[0]
-            torch._foreach_addcmul_(gradients, torch._foreach_mul(weights, value), goes)
+                torch._foreach_addcmul_(gradients, torch._foreach_mul(weights, value), goes)
         eased = [(p.grad, p, kept) for p, kept in self.eased if p.grad is not None]
         if eased:
             torch._foreach_addcmul_(*map(list, zip(*eased, strict=True)), value=-self.recover)
@@ -189,11 +189,11 @@ class Training:
         self.forward = Forward(network, data, phase.precision)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         count, device = len(data.train[1]), data.train[1].device
-        fused = device.type == "cuda" or recorder is not None  # the one that reads its rate on the device
+        self.fused = device.type == "cuda" or recorder is not None  # rate and penalty are read on the device
         self.rate = torch.tensor(phase.lr, dtype=torch.float32, device=device)
         self.optimizer = SGD(
-            self.parameters, self.rate if fused else phase.lr, phase.momentum, weight_decay=phase.decay,
-            foreach=not fused, fused=fused,
+            self.parameters, self.rate if self.fused else phase.lr, phase.momentum, weight_decay=phase.decay,
+            foreach=not self.fused, fused=self.fused,
         )  # fmt: skip
         self.masking = Masking(self.optimizer, network, phase)
         self.steps = steps_per_epoch(count, phase.batch)
@@ -225,10 +225,11 @@ class Training:
         phase = self.phase
         self.rate.fill_(phase.rate(epoch))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate if group["fused"] else phase.rate(epoch)
+            group["lr"] = self.rate if self.fused else phase.rate(epoch)
         order = torch.randperm(len(self.data.train[1]), generator=self.order)[: self.batches.numel()]
         self.batches.copy_(order.view_as(self.batches))
-        self.masking.begin(self.steps, self.place)
+        if self.fused:
+            self.masking.begin(self.steps, self.place)
         self.place.zero_()
         self.total.zero_()
         first = self.masking.step
