@@ -48,12 +48,12 @@ def permuted(state: State, names: tuple[str, ...], orders: list[Order]) -> State
     for place, name in enumerate(names):
         weight = state[f"{name}.weight"]
         if place < len(orders):
-            rows = torch.from_numpy(orders[place])
+            rows = torch.from_numpy(orders[place]).to(weight.device)
             weight = weight[rows]
             if f"{name}.bias" in state:
                 found[f"{name}.bias"] = state[f"{name}.bias"][rows]
         if place:
-            weight = weight[:, torch.from_numpy(orders[place - 1])]
+            weight = weight[:, torch.from_numpy(orders[place - 1]).to(weight.device)]
         found[f"{name}.weight"] = weight
     return found
 
@@ -91,4 +91,4 @@ def likeness(a: State, b: State, names: tuple[str, ...], orders: list[Order], pl
 
 
 def array(state: State, name: str) -> NDArray[np.float64]:
-    return state[name].double().numpy()
+    return state[name].double().cpu().numpy()

@@ -14,7 +14,7 @@ from unilth.sims import masks, networks
 from unilth.sims.data import Dataset
 from unilth.sims.endpoints.alignment import align, chain, permuted
 from unilth.sims.endpoints.batch_norm import measure_statistics
-from unilth.sims.endpoints.curvature import Product, hutchinson_trace, top_eigenpairs
+from unilth.sims.endpoints.curvature import Device, Product, hutchinson_trace, top_eigenpairs
 from unilth.sims.endpoints.ends import ENDS, Bench, State, Walk, between, matched, walk
 from unilth.sims.endpoints.plan import Plan
 from unilth.sims.masks import Mask
@@ -27,7 +27,7 @@ REFERENCE = "unilth"
 
 def distances(plan: Plan, data: Dataset, seed: int) -> dict[str, Any]:
     """Every end point of one seed, every pair of them, and every one against UniLTH's at equal training loss."""
-    network = networks.build(plan.network, data.shape, data.classes, stream(seed, "initial"))
+    network = networks.build(plan.network, data.shape, data.classes, stream(seed, "initial")).to(data.train[0].device)
     bench = Bench(network, data)
     ways: dict[str, Walk] = {}
     at_loss: list[dict[str, Any]] = []
@@ -47,8 +47,12 @@ def distances(plan: Plan, data: Dataset, seed: int) -> dict[str, Any]:
         for name, way in ways.items()
     ]
     layers = chain(network, bench.test[0])
+    said = {name: logits(bench, way.states[-1]) for name, way in ways.items()}
     pairs = [
-        pair(bench, one, other, ways[one].states[-1], ways[other].states[-1], layers)
+        {
+            **pair(bench, one, other, ways[one].states[-1], ways[other].states[-1], layers),
+            **functions(said[one], said[other]),
+        }
         for one, other in itertools.combinations(ways, 2)
     ]
     return {"ends": ends, "pairs": pairs, "matched": at_loss}
@@ -69,14 +73,13 @@ def at_equal_loss(bench: Bench, reference: Walk, other: Walk) -> dict[str, Any]:
 
 
 def pair(bench: Bench, one: str, other: str, a: State, b: State, layers: tuple[str, ...] | None) -> dict[str, Any]:
-    """Two end points. Weights relative to the mean of their norms, per layer and over all parameters."""
+    """Two end points in weights, relative to the mean of their norms, per layer and over all, and between them."""
     network = bench.network
     found: dict[str, Any] = {
         "a": one,
         "b": other,
         "weights": apart(a, b, names_of(network)),
         "layers": {name: apart(a, b, (name,)) for name in masks.prunable(network)},
-        **functions(logits(bench, a), logits(bench, b)),
         **line(bench, a, b),
         "aligned": None,
     }
@@ -145,18 +148,17 @@ def sharpness(network: nn.Module, plan: Plan, data: Dataset, mask: Mask | None) 
     network = copy.deepcopy(network).double().eval()
     inputs, labels = data.prepare(data.train[0][: plan.examples]).double(), data.train[1][: plan.examples]
     product, size = curvature(network, inputs, labels)
-    found = {"all": measured(product, size, plan.probes)}
+    found = {"all": measured(product, size, plan.probes, inputs.device)}
     if mask is not None:
-        kept = torch.cat(
-            [mask[n].reshape(-1) if n in mask else torch.ones(p.numel()) for n, p in network.named_parameters()]
-        ).double()
-        found["kept"] = measured(lambda v: kept * product(kept * v), size, plan.probes)
+        named = network.named_parameters()
+        kept = torch.cat([(mask[n] if n in mask else torch.ones_like(p)).reshape(-1) for n, p in named]).double()
+        found["kept"] = measured(lambda v: kept * product(kept * v), size, plan.probes, inputs.device)
     return found
 
 
-def measured(product: Product, size: int, probes: int) -> dict[str, float]:
-    values, _ = top_eigenpairs(product, size, 1, tolerance=1e-3)
-    trace = hutchinson_trace(product, size, probes, stream(0, "probes"))
+def measured(product: Product, size: int, probes: int, device: Device = "cpu") -> dict[str, float]:
+    values, _ = top_eigenpairs(product, size, 1, tolerance=1e-3, device=device)
+    trace = hutchinson_trace(product, size, probes, stream(0, "probes"), device)
     return {"top": float(values[0]), "trace": trace.value, "trace_error": trace.error}
 
 

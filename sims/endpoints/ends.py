@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unilth.sims import networks, zoo
 from unilth.sims.data import Dataset
 from unilth.sims.endpoints.plan import Plan
-from unilth.sims.endpoints.section7 import SPARSITY
+from unilth.sims.endpoints.section7 import SPARSITY, on
 from unilth.sims.find import Budget, Search
 from unilth.sims.masks import Mask
 from unilth.sims.stopping import EarlyStopping
@@ -70,13 +70,14 @@ class Bench:
 
 def walk(name: str, plan: Plan, data: Dataset, seed: int, bench: Bench) -> Walk:
     """Train to one of `ENDS` from the start that all of a seed share."""
-    network = networks.build(plan.network, data.shape, data.classes, stream(seed, "initial"))
+    device = data.train[0].device
+    network = networks.build(plan.network, data.shape, data.classes, stream(seed, "initial")).to(device)
     kind = dict(ENDS)[name]
     states: list[State] = []
     if isinstance(kind, float):
         stop = EarlyStopping() if kind == 0 else None
         phase = Phase("free", 1, plan.epochs, Budget.lr, decay=kind, stop=stop)
-        order, chance = stream(seed, "order"), stream(seed, "augment")
+        order, chance = stream(seed, "order"), on(device, stream(seed, "augment"))
         outcome = train(network, data, phase, order, chance=chance, tick=lambda: states.append(held(network)))
         states = states[: outcome.best_epoch]
         return Walk(states, [bench.loss(state) for state in states])

@@ -22,15 +22,19 @@ ASIDE = ("effects", "kept", "nearest", "page", "records", "run", "verdicts")  # 
 
 
 class Kept:
-    """One file per part; a part that another plan, data set, code or library made counts as not there."""
+    """One file per part; a part that another plan, data set, device, code or library made counts as not there.
 
-    def __init__(self, folder: Path, plan: Plan, data_digest: str) -> None:
+    How many seeds and which parts a plan asks for decides nothing within a part: a wider plan takes them too.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, data_digest: str, device: str = "cpu") -> None:
         state = hashlib.sha256(code_digest().encode())
         for path in sorted(Path(__file__).parent.glob("*.py")):
             if path.stem not in ASIDE:
                 state.update(path.name.encode() + path.read_bytes())
         versions = f"torch {torch.__version__}, numpy {numpy.__version__}, scipy {scipy.__version__}"
-        state.update(f"{json.dumps(asdict(plan), sort_keys=True)} {data_digest} {versions}".encode())
+        within = {name: value for name, value in asdict(plan).items() if name not in ("seeds", "only")}
+        state.update(f"{json.dumps(within, sort_keys=True)} {data_digest} {device} {versions}".encode())
         self.folder, self.identity = folder, state.hexdigest()
 
     def path(self, name: str) -> Path:

@@ -94,11 +94,12 @@ class LinearisedModel(Model):
         return lambda v: self._pull(self.predict(self.start + v) - zero)[0] / n  # type: ignore[attr-defined]
 
 
-def linear_model(name: str, design: Array, targets: Array) -> Model:
+def linear_model(name: str, design: Array, targets: Array, device: torch.device | str = "cpu") -> Model:
     """f(theta) = X theta for a design (n, d) and targets (n, c): parameters (d c,) from 0."""
-    x, y = torch.from_numpy(design), torch.from_numpy(targets)
+    x, y = (torch.from_numpy(values).to(device) for values in (design, targets))
     shape = (x.shape[1], y.shape[1])
-    return Model(name, lambda theta: x @ theta.view(shape), y, torch.zeros(shape[0] * shape[1], dtype=x.dtype), True)
+    start = torch.zeros(shape[0] * shape[1], dtype=x.dtype, device=device)
+    return Model(name, lambda theta: x @ theta.view(shape), y, start, exact=True)
 
 
 def flat(network: nn.Module) -> Tensor:
@@ -107,7 +108,7 @@ def flat(network: nn.Module) -> Tensor:
 
 
 def network_model(name: str, network: nn.Module, inputs: Tensor, labels: Tensor, classes: int) -> Model:
-    """A network in evaluation mode (batch-norm statistics fixed) on one-hot targets, in float64."""
+    """A network in evaluation mode (batch-norm statistics fixed) on one-hot targets, in float64, on one device."""
     network = network.double().eval()
     named = [(n, p.shape, p.numel()) for n, p in network.named_parameters()]
     inputs, sizes = inputs.double(), [count for *_, count in named]

@@ -8,8 +8,16 @@ from typing import Any
 
 from unilth.sims.endpoints.effects import effect
 from unilth.sims.endpoints.nearest import BASELINES, TITLES, at_loss, is_matched
+from unilth.sims.endpoints.plan import PARTS
 from unilth.sims.endpoints.verdicts import on_networks, verdicts
 
+IN_WORDS = {
+    "ladder": "the ladder",
+    "curvature": "curvatures",
+    "section7": "the predictions of section 7",
+    "distances": "distances between end points",
+    "winners": "regressions",
+}
 WANTED = (("lenet-300-100", "digits"), ("conv-small", "digits"), ("resnet20", "cifar10"))
 LEAD = """# End points: where the closed forms hold
 
@@ -43,30 +51,50 @@ def page(records: Sequence[dict[str, Any]]) -> str:
 
 
 def section(record: dict[str, Any]) -> str:
-    """The plan, the errors of every rung, the curvature, the distances and the verdicts of one record."""
+    """The plan, what was not measured, the errors of every rung, curvature, distances and verdicts of one record."""
     plan = record["plan"]
     trained = "all training examples" if plan["part"] is None else f"{plan['part']:,} training examples"
+    tested = f", the first {plan['test_part']:,} test examples" if plan.get("test_part") else ""
+    where = "the CPU" if record.get("device", "cpu") == "cpu" else record["device"]  # older records are all a CPU's
     lines = [
-        f"Measured with {plan['seeds']} seeds on {trained}, {plan['splits']} splits and the first {plan['examples']} "
-        f"training examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor time.\n",
-        "| rung | parameters | stopping | ridge around the start, 1/t | 0.579/t | ridge around 0, 1/t |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"Measured on {where} with {plan['seeds']} seeds on {trained}{tested}, {plan['splits']} splits and the first "
+        f"{plan['examples']} training examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor "
+        "time.\n",
     ]
-    for row in record["ladder"]:
-        cells = [worst(row, "stopped", "", 0.0)]
-        cells += [worst(row, "ridge", "start", c) for c in (1.0, 0.5789)]
-        cells.append(worst(row, "ridge", "zero", 1.0))
-        lines.append(f"| {row['rung']} | {row['parameters']} | {' | '.join(cells)} |")
-    lines.append("\nWorst error over stopping times, shares of the way along the eigenvectors at the start.\n")
-    lines += ["| curvature, square loss | top eigenvalue | trace ± standard error |", "| --- | ---: | ---: |"]
-    for name, found in record["curvature"].items():
-        error = f"{found['trace']:.3g} ± {found['trace_error']:.2g}"
-        lines.append(f"| {name.replace('_', '-')} | {found['top'][0]:.4g} | {error} |")
-    lines += ["", *ends(record["distances"]), "", *apart(record["distances"]), "", *at_equal_loss(record["distances"])]
+    missing = [IN_WORDS[part] for part in PARTS if not record[part]]
+    if missing:
+        lines.append(f"Not measured: {', '.join(missing)}.\n")
+    lines += ladder(record["ladder"]) if record["ladder"] else []
+    lines += sharpness(record["curvature"]) if record["curvature"] else []
+    if pairs := record["distances"]:
+        lines += ["", *ends(pairs), "", *apart(pairs), "", *at_equal_loss(pairs)]
     for one in verdicts(record):
         effects = "; ".join(map(str, one.effects))
         lines.append(f"\n### {one.id}\n\n{one.prediction}\n\n{effects}.\n\n**{one.verdict}** ({one.rule}).")
     return "\n".join(lines) + "\n"
+
+
+def ladder(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Errors of every rung."""
+    lines = [
+        "| rung | parameters | stopping | ridge around the start, 1/t | 0.579/t | ridge around 0, 1/t |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        cells = [worst(row, "stopped", "", 0.0)]
+        cells += [worst(row, "ridge", "start", c) for c in (1.0, 0.5789)]
+        cells.append(worst(row, "ridge", "zero", 1.0))
+        lines.append(f"| {row['rung']} | {row['parameters']} | {' | '.join(cells)} |")
+    return [*lines, "\nWorst error over stopping times, shares of the way along the eigenvectors at the start.\n"]
+
+
+def sharpness(curvature: dict[str, Any]) -> list[str]:
+    """Top eigenvalue and trace at both ends of free training."""
+    lines = ["| curvature, square loss | top eigenvalue | trace ± standard error |", "| --- | ---: | ---: |"]
+    for name, found in curvature.items():
+        error = f"{found['trace']:.3g} ± {found['trace_error']:.2g}"
+        lines.append(f"| {name.replace('_', '-')} | {found['top'][0]:.4g} | {error} |")
+    return lines
 
 
 def worst(row: dict[str, Any], rule: str, centre: str, c: float) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unilth.errors import UserError
 from unilth.sims.data import Dataset, load
 from unilth.sims.endpoints import ladder, section7
-from unilth.sims.endpoints.curvature import hutchinson_trace, top_eigenpairs
+from unilth.sims.endpoints.curvature import host, hutchinson_trace, top_eigenpairs
 from unilth.sims.endpoints.distances import distances
 from unilth.sims.endpoints.model import network_model
 from unilth.sims.endpoints.plan import Plan
@@ -22,19 +24,36 @@ TIMES = (2.0, 8.0, 30.0)  # stopping time times the largest eigenvalue at the st
 
 
 def names(plan: Plan) -> list[str]:
-    """Every part; the rungs in the order of the ladder."""
-    seeds = [f"{kind}, seed {seed}" for kind in ("distances", "section 7") for seed in range(plan.seeds)]
-    return [*(f"rung {rung}" for rung in ladder.RUNGS), *seeds, "curvature", "winners"]
+    """Every part that the plan asks for; the rungs in the order of the ladder."""
+    parts = {
+        "ladder": [f"rung {rung}" for rung in ladder.RUNGS],
+        "distances": [f"distances, seed {seed}" for seed in range(plan.seeds)],
+        "section7": [f"section 7, seed {seed}" for seed in range(plan.seeds)],
+        "curvature": ["curvature"],
+        "winners": ["winners"],
+    }
+    return [name for kind, found in parts.items() if kind in plan.only for name in found]
 
 
-def measure_part(plan: Plan, data_dir: Path | None, name: str) -> dict[str, Any]:
-    """One part of a study and the processor time it took."""
+def asked(plan: Plan, data: Dataset) -> Dataset:
+    """What the plan trains and tests on."""
+    if plan.test_part is not None:
+        if plan.test_part > len(data.test[1]):
+            raise UserError(
+                f"test_part is {plan.test_part}: {data.name} has {len(data.test[1])} test examples, give fewer"
+            )
+        data = dataclasses.replace(data, test=(data.test[0][: plan.test_part], data.test[1][: plan.test_part]))
+    return data if plan.part is None else data.part(plan.part)
+
+
+def measure_part(plan: Plan, data_dir: Path | None, name: str, device: str = "cpu") -> dict[str, Any]:
+    """One part of a study on a torch device, and the processor time it took."""
     before, cpu = torch.get_num_threads(), time.process_time()
     torch.set_num_threads(1)
     try:
-        data = load(plan.data, data_dir)
-        with seeded_layers(0):
-            result = _measure(plan, data if plan.part is None else data.part(plan.part), name)
+        data = asked(plan, load(plan.data, data_dir)).to(device)
+        with seeded_layers(0):  # after the device was first used: only then are its generators there to be seeded
+            result = _measure(plan, data, name)
     finally:
         torch.set_num_threads(before)
     return {"result": result, "cpu_seconds": time.process_time() - cpu}
@@ -66,10 +85,10 @@ def regressions(plan: Plan, data: Dataset) -> list[dict[str, Any]]:
     """Who wins on diabetes, and on the data where there are enough examples to estimate a noise variance from."""
     patients, progression = ladder.diabetes()
     rows = winners("diabetes", patients, progression[:, 0], plan.splits)
-    pixels = data.prepare(data.train[0]).flatten(1).double().numpy()
+    pixels = host(data.prepare(data.train[0]).flatten(1).double())
     if 5 * pixels.shape[1] > len(pixels):
         return rows
-    labels = data.train[1].numpy().astype(float)
+    labels = data.train[1].cpu().numpy().astype(float)
     return [*rows, *winners(f"{data.name}, the label as a number", pixels, labels, plan.splits)]
 
 
@@ -86,7 +105,8 @@ def sharpness(plan: Plan, data: Dataset) -> dict[str, Any]:
             ("hessian", model.hessian(model.start)),
             ("gauss_newton", model.gauss_newton(model.start)),
         ):
-            values, _ = top_eigenpairs(product, len(model.start), plan.pairs, tolerance=1e-4)
-            trace = hutchinson_trace(product, len(model.start), plan.probes, stream(0, "probes"))
+            size, device = len(model.start), model.start.device
+            values, _ = top_eigenpairs(product, size, plan.pairs, tolerance=1e-4, device=device)
+            trace = hutchinson_trace(product, size, plan.probes, stream(0, "probes"), device)
             found[f"{kind} at {name}"] = {"top": values.tolist(), "trace": trace.value, "trace_error": trace.error}
     return found

@@ -11,6 +11,8 @@ LEAST = {
     "probes": 2,
 }  # fmt: skip
 
+PARTS = ("ladder", "curvature", "section7", "distances", "winners")  # of a record
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -19,7 +21,8 @@ class Plan:
     ``seeds`` of section 7 and of the distances; the first ``examples`` training examples carry the ladder and every
     curvature, ``pairs`` eigenpairs each and ``iterations`` of L-BFGS; ``ramps``, ``stop`` and ``mask_epochs`` are
     epochs of section 7, ``epochs`` those of every end point; ``splits`` of the regressions; ``probes`` of a trace;
-    ``part`` trains on so many of the data's examples.
+    ``part`` trains on so many of the data's examples, ``test_part`` tests on the first so many of the test's; ``only``
+    names the parts of a record that are measured.
     """
 
     network: str = "lenet-300-100"
@@ -35,6 +38,8 @@ class Plan:
     splits: int = 20
     probes: int = 10
     part: int | None = None
+    test_part: int | None = None
+    only: tuple[str, ...] = PARTS
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -44,6 +49,10 @@ class Plan:
             raise UserError(f"ramps is {self.ramps}: give at least two growing numbers of epochs")
         if self.part is not None and self.part < 50:
             raise UserError(f"part is {self.part}: give at least 50 examples to train on")
+        if self.test_part is not None and self.test_part < 1:
+            raise UserError(f"test_part is {self.test_part}: give at least 1 example to test on")
+        if not self.only or not set(self.only) <= set(PARTS):
+            raise UserError(f"only is {self.only}: give one or more of {', '.join(PARTS)}")
 
 
 QUICK = Plan(

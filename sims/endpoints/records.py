@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
+from unilth.sims.endpoints.plan import PARTS
 from unilth.sims.records import read_json
 
-PARTS = ("ladder", "curvature", "section7", "distances", "winners")
 LARGEST = 4 * 2**20  # bytes of one record
 
 

@@ -18,10 +18,10 @@ import scipy
 import torch
 
 from unilth import __version__
-from unilth.sims import networks
+from unilth.sims import devices, networks
 from unilth.sims.data import load
 from unilth.sims.endpoints.kept import Kept
-from unilth.sims.endpoints.parts import measure_part, names
+from unilth.sims.endpoints.parts import asked, measure_part, names
 from unilth.sims.endpoints.plan import Plan
 from unilth.sims.pool import ONE_THREAD
 from unilth.sims.streams import stream
@@ -35,33 +35,40 @@ def study(
     tell: Tell = lambda *_: None,
     workers: int = 2,
     keep: Path | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure everything of a plan and return the record.
 
     Parts run in ``workers`` processes of one thread each, because sums in another order end in other bits, and the
-    threads of a BLAS on small matrices mostly wait for each other. With ``keep``, finished parts are kept in that
-    folder, and a study that was interrupted takes those that the same code made from there; the folder is the caller's
-    to remove.
+    threads of a BLAS on small matrices mostly wait for each other. ``device`` is auto, cpu, cuda or cuda:N; with
+    several GPUs the parts take them in turn, and several processes share a GPU. With ``keep``, finished parts are kept
+    in that folder, and a study that was interrupted takes those that the same code made on the same kind of device from
+    there; the folder is the caller's to remove. UserError for a device that is not here, before anything else.
     """
-    began = time.perf_counter()
-    data = load(plan.data, data_dir)
+    began, first = time.perf_counter(), devices.chosen(device)
+    label = torch.cuda.get_device_name(first) if first.startswith("cuda") else first
+    whole = load(plan.data, data_dir)
+    data, digest = asked(plan, whole), whole.digest()
     networks.build(plan.network, data.shape, data.classes, stream(0, "initial"))  # refuses what does not fit, now
-    digest = data.digest()
-    kept = Kept(keep, plan, digest) if keep else None
-    asked = names(plan)
-    found = {name: result for name in asked if kept and (result := kept.read(name)) is not None}
+    kept = Kept(keep, plan, digest, label) if keep else None
+    parts = names(plan)
+    found = {name: result for name in parts if kept and (result := kept.read(name)) is not None}
     for number, name in enumerate(found, start=1):
-        tell(number, len(asked), f"{name}: taken from an earlier study")
+        tell(number, len(parts), f"{name}: taken from an earlier study")
     others = set(multiprocessing.active_children())
     with one_thread(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            running = {pool.submit(measure_part, plan, data_dir, name): name for name in asked if name not in found}
+            running = {
+                pool.submit(measure_part, plan, data_dir, name, devices.chosen(device, number)): name
+                for number, name in enumerate(parts)
+                if name not in found
+            }
             for done in as_completed(running):
                 name = running[done]
                 found[name] = done.result()
                 if kept:
                     kept.write(name, found[name])
-                tell(len(found), len(asked), f"{name}: {found[name]['cpu_seconds']:.1f} s of processor time")
+                tell(len(found), len(parts), f"{name}: {found[name]['cpu_seconds']:.1f} s of processor time")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # else the pool would finish what it has queued
             for child in set(multiprocessing.active_children()) - others:
@@ -70,23 +77,31 @@ def study(
     return {
         "schema": 1,
         "kind": "endpoints",
-        "plan": {**asdict(plan), "ramps": list(plan.ramps)},
+        "plan": {**asdict(plan), "ramps": list(plan.ramps), "only": list(plan.only)},
         "unilth": __version__,
+        "device": label,
         "data_digest": digest,
         "versions": {
             "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
             "scipy": scipy.__version__,
         },
-        "ladder": [found[name]["result"] for name in asked if name.startswith("rung ")],
-        "curvature": found["curvature"]["result"],
-        "section7": [found[f"section 7, seed {seed}"]["result"] for seed in range(plan.seeds)],
-        "distances": [found[f"distances, seed {seed}"]["result"] for seed in range(plan.seeds)],
-        "winners": found["winners"]["result"],
+        "ladder": [found[name]["result"] for name in parts if name.startswith("rung ")],
+        "curvature": found["curvature"]["result"] if "curvature" in found else {},
+        "section7": [found[name]["result"] for name in parts if name.startswith("section 7")],
+        "distances": [found[name]["result"] for name in parts if name.startswith("distances")],
+        "winners": found["winners"]["result"] if "winners" in found else [],
         "timing": {
             "seconds": time.perf_counter() - began,
             "cpu_seconds": sum(one["cpu_seconds"] for one in found.values()),
         },
     }  # fmt: skip
+
+
+def default_workers(device: str) -> int:
+    """One process a GPU on the GPUs that ``device`` stands for, otherwise one a core; UserError as `devices.chosen`."""
+    if devices.chosen(device) == "cpu":
+        return len(os.sched_getaffinity(0))
+    return len({devices.chosen(device, number) for number in range(torch.cuda.device_count())})
 
 
 @contextmanager

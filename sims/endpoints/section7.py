@@ -44,14 +44,24 @@ class Study:
     data: Dataset
     seed: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where the data lie, and everything else."""
+        return self.data.train[0].device
+
     def fresh(self) -> nn.Module:
         """The network at its initial values."""
-        return networks.build(self.network, self.data.shape, self.data.classes, stream(self.seed, "initial"))
+        built = networks.build(self.network, self.data.shape, self.data.classes, stream(self.seed, "initial"))
+        return built.to(self.device)
 
     def free(self, network: nn.Module, epochs: int, mask: Mask | None = None, name: str = "order") -> None:
         """Train without a penalty, in place."""
         phase = Phase("free", 1, epochs, RATE, mask=mask)
-        train(network, self.data, phase, stream(self.seed, name), chance=stream(self.seed, f"{name} chance"))
+        train(network, self.data, phase, stream(self.seed, name), chance=self.chance(name))
+
+    def chance(self, name: str) -> torch.Generator:
+        """What augmentation draws from."""
+        return on(self.device, stream(self.seed, f"{name} chance"))
 
     def press(self, network: nn.Module, goes: Mask, epochs: int, shape: str = "x") -> list[float]:
         """A ramp to the ceiling 1 in `epochs`; the training loss after every epoch."""
@@ -60,14 +70,21 @@ class Study:
         kind = HyperbolicPenalty if shape == "hyperbolic" else GrowingPenalty
         phase = Phase("press", 1, epochs, RATE, goes=goes, penalty=kind(1 / steps, 1, 1.0, power, 0))
         losses: list[float] = []
-        order, chance = stream(self.seed, "ramp"), stream(self.seed, "ramp chance")
-        train(network, self.data, phase, order, chance=chance, tick=lambda: losses.append(self.loss(network)))
+        order = stream(self.seed, "ramp")
+        train(
+            network, self.data, phase, order, chance=self.chance("ramp"), tick=lambda: losses.append(self.loss(network))
+        )
         return losses
 
     def loss(self, network: nn.Module) -> float:
         """Training loss, nats."""
         prepared = self.data.prepare(self.data.train[0]), self.data.train[1]
         return evaluate(network, prepared)[0]
+
+
+def on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on the device with the same seed: a draw there waits for nobody; on the CPU the same draws."""
+    return torch.Generator(device).manual_seed(generator.initial_seed())
 
 
 def complement(mask: Mask) -> Mask:
@@ -89,7 +106,8 @@ def forgetting(study: Study, ramps: tuple[int, ...], stops: tuple[int, int] = (1
     The mask is random and the same, the batches of the ramp too.
     """
     draws, weights = stream(study.seed, "mask"), masks.prunable(study.fresh())
-    scores = {name: torch.rand(weights[name].shape, generator=draws) for name in sorted(weights)}
+    drawn = {name: torch.rand(weights[name].shape, generator=draws) for name in sorted(weights)}
+    scores = {name: score.to(study.device) for name, score in drawn.items()}
     mask = masks.keep_largest(scores, SPARSITY, scope="layer")
     starts = []
     for stop in stops:
@@ -132,7 +150,7 @@ def fisher_diagonal(network: nn.Module, data: Dataset, examples: int) -> dict[st
 def mask_quality(study: Study, epochs: int, examples: int) -> dict[str, Any]:
     """T7.5: the loss of the converged weights pruned by the magnitudes of every earlier epoch, and by OBD."""
     network, found = study.fresh(), []
-    order, chance = stream(study.seed, "order"), stream(study.seed, "order chance")
+    order, chance = stream(study.seed, "order"), study.chance("order")
     magnitudes = [{name: weight.detach().abs().clone() for name, weight in masks.prunable(network).items()}]
     train(
         network,

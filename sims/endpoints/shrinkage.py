@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from unilth.sims.endpoints.curvature import top_eigenpairs
+from unilth.sims.endpoints.curvature import host, top_eigenpairs
 from unilth.sims.endpoints.model import Model
 from unilth.theory.filters import GRADIENT_FLOW, RIDGE, gradient_descent
 
@@ -39,15 +39,17 @@ def descend(model: Model, step: float, counts: list[int]) -> dict[int, Tensor]:
 def penalised(model: Model, penalty: float, centre: Tensor, most: int) -> tuple[Tensor, float]:
     """argmin L + a/2 ||theta - centre||^2 by L-BFGS from the start, and the norm of the gradient that was left."""
 
+    device = model.start.device
+
     def objective(values: Array) -> tuple[float, Array]:
-        theta = torch.from_numpy(values)
+        theta = torch.from_numpy(values).to(device)
         loss, gradient = model.loss_gradient(theta)
         away = theta - centre
-        return loss + 0.5 * penalty * float(away @ away), (gradient + penalty * away).detach().numpy()
+        return loss + 0.5 * penalty * float(away @ away), host(gradient + penalty * away)
 
     options = {"maxiter": most, "maxfun": 2 * most, "gtol": 1e-10, "ftol": 1e-16, "maxcor": 20}
-    end = minimize(objective, model.start.numpy().copy(), jac=True, method="L-BFGS-B", options=options)
-    return torch.from_numpy(end.x), float(np.linalg.norm(end.jac))
+    end = minimize(objective, host(model.start).copy(), jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(end.x).to(device), float(np.linalg.norm(end.jac))
 
 
 def measure(model: Model, scaled_times: tuple[float, ...], pairs: int, most: int) -> dict[str, Any]:
@@ -57,18 +59,18 @@ def measure(model: Model, scaled_times: tuple[float, ...], pairs: int, most: int
     last stop T and shares relative to T's. ``weight`` is each direction's share of the loss that the quadratic model
     says can be gained.
     """
-    k = min(pairs, len(model.start) - 1)
-    values, vectors = top_eigenpairs(model.gauss_newton(model.start), len(model.start), k)
+    k, device = min(pairs, len(model.start) - 1), model.start.device
+    values, vectors = top_eigenpairs(model.gauss_newton(model.start), len(model.start), k, device=device)
     keep = values > 1e-9 * values[0]
     values, vectors = values[keep], vectors[:, keep]
     step = STEP / values[0]
     counts = [round(x / STEP) for x in scaled_times]
     stopped = descend(model, step, counts)
     last = stopped[counts[-1]]
-    end_values, end_vectors = top_eigenpairs(model.gauss_newton(last), len(last), k)
+    end_values, end_vectors = top_eigenpairs(model.gauss_newton(last), len(last), k, device=device)
     end_keep = end_values > 1e-9 * end_values[0]
     frames = {
-        "start": (values, vectors, -(vectors.T @ model.loss_gradient(model.start)[1].detach().numpy()) / values, None),
+        "start": (values, vectors, -(vectors.T @ host(model.loss_gradient(model.start)[1])) / values, None),
         "end": (end_values[end_keep], end_vectors[:, end_keep], None, step * counts[-1]),
     }
     rows = []
@@ -81,9 +83,9 @@ def measure(model: Model, scaled_times: tuple[float, ...], pairs: int, most: int
             ends["ridge", "zero", 1 / t, 1.0] = penalised(model, 1 / t, torch.zeros_like(model.start), most)[0]
         for (rule, centre, parameter, c), theta in ends.items():
             row: dict[str, Any] = {"rule": rule, "centre": centre, "parameter": parameter, "calibration": c, "time": t}
-            moved = (theta - model.start).numpy()
+            moved = host(theta - model.start)
             for name, (s, q, way, horizon) in frames.items():
-                row[name] = compared(rule, parameter, s, q, way, horizon, step, moved, last - model.start, count)
+                row[name] = compared(rule, parameter, s, q, way, horizon, step, moved, host(last - model.start), count)
             row["loss"] = model.loss_gradient(theta)[0]
             row["weights_apart"] = relative(theta - stopped[count], stopped[count] - model.start)
             here, there, first = (model.outputs(w) for w in (theta, stopped[count], model.start))
@@ -103,13 +105,13 @@ def measure(model: Model, scaled_times: tuple[float, ...], pairs: int, most: int
 
 def compared(
     rule: str, parameter: float, s: Array, q: Array, way: Array | None, horizon: float | None, step: float,
-    moved: Array, whole: Tensor, count: int,
+    moved: Array, whole: Array, count: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Measured and predicted shares per direction, and their weighted root mean square difference."""
     flow = GRADIENT_FLOW.gain(s, parameter) if rule == "stopped" else RIDGE.gain(s, parameter)
     discrete = gradient_descent(step).gain(s, count) if rule == "stopped" else flow
     if way is None:
-        way = whole.numpy() @ q
+        way = whole @ q
         steps = round((horizon or 0.0) / step)
         flow, discrete = (g / gradient_descent(step).gain(s, steps) for g in (flow, discrete))
     weight = s * way**2

@@ -27,19 +27,17 @@ IN_SHORT = {
 
 
 def verdicts(record: dict[str, Any]) -> tuple[Verdict, ...]:
-    """All verdicts of a record, in the order of the page."""
-    seeds = record["section7"]
-    return (
-        *(rung(row) for row in record["ladder"]),
-        calibration(record["ladder"][-1]),
-        forgetting([seed["forgetting"] for seed in seeds]),
-        masks([seed["masks"] for seed in seeds]),
-        peak([seed["ramps"] for seed in seeds]),
-        shapes([seed["ramps"] for seed in seeds]),
-        nearest(record["distances"]),
-        nearest(record["distances"], pruned=True),
-        *(winner(record["winners"], name) for name in dict.fromkeys(row["data"] for row in record["winners"])),
-    )
+    """All verdicts of a record, in the order of the page; none on a part that was not measured."""
+    found: list[Verdict] = [rung(row) for row in record["ladder"]]
+    found += map(calibration, record["ladder"][-1:])
+    if seeds := record["section7"]:
+        ramps = [seed["ramps"] for seed in seeds]
+        found += [forgetting([seed["forgetting"] for seed in seeds]), masks([seed["masks"] for seed in seeds])]
+        found += [peak(ramps), shapes(ramps)]
+    if pairs := record["distances"]:
+        found += [nearest(pairs), nearest(pairs, pruned=True)]
+    names = dict.fromkeys(row["data"] for row in record["winners"])
+    return (*found, *(winner(record["winners"], name) for name in names))
 
 
 def rung(row: dict[str, Any]) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
 import tempfile
@@ -11,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from unilth.errors import UserError
+
+CHOICES = ("seeds", "examples", "pairs", "epochs", "part", "test_part", "only")  # of a plan, where they are given
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,16 @@ class Args:
     """epochs of every end point whose distances are measured (60 if not given)"""
     part: int | None = None
     """train on so many of the data's examples (all of them if not given)"""
+    test_part: int | None = None
+    """test on the first so many of the test examples (all of them if not given)"""
+    only: tuple[Literal["ladder", "curvature", "section7", "distances", "winners"], ...] | None = None
+    """measure these parts (all of them if not given)"""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N; the same bits again only on the CPU"""
     quick: bool = False
     """the same code with very little of everything: settles nothing"""
     workers: int | None = None
-    """processes that measure at the same time; default one a core"""
+    """processes that measure at the same time; default one a core, or one a GPU"""
     page: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """measure nothing: write the page of verdicts from the records in the folder"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -67,19 +74,20 @@ def main(argv: list[str]) -> int:
     from unilth.sims.endpoints.records import file_name, write
     from unilth.sims.endpoints.verdicts import verdicts
 
-    given = {name: getattr(args, name) for name in ("seeds", "examples", "pairs", "epochs", "part")}
+    given = {name: getattr(args, name) for name in CHOICES}
     plan = dataclasses.replace(
         QUICK if args.quick else Plan(),
         network=args.network,
         data=args.data,
         **{name: value for name, value in given.items() if value is not None},
     )
-    check_folder(args.out)
     from unilth.sims.endpoints import run  # torch is slow to import: what is refused is refused before
 
+    default = run.default_workers(args.device)
+    check_folder(args.out)
     keep = args.out / f".{Path(file_name(plan.network, plan.data)).stem}"
     with shown_parts() as tell:
-        record = run.study(plan, args.data_dir, tell, args.workers or len(os.sched_getaffinity(0)), keep)
+        record = run.study(plan, args.data_dir, tell, args.workers or default, keep, args.device)
     path = write(record, args.out)
     shutil.rmtree(keep)
     table = Table("prediction", "verdict", "effect")
