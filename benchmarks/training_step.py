@@ -5,7 +5,8 @@
 
 The standard loop: a `DataLoader` with worker processes whose data set pads, crops, flips and normalises one image after
 the other in NumPy (as torchvision's transforms do), float32, eager, `torch.optim.SGD`. Ours: `unilth.sims.training`,
-images as uint8 on the device, the same augmentation in batches, a mask at sparsity 0.9 and the growing penalty on.
+images as uint8 on the device, the same augmentation in batches, a mask at sparsity 0.9 and the growing penalty on; on a
+GPU the step is recorded and replayed (give it a hundred steps an epoch and as many workers as there are cores).
 Random images: only time is measured. The loops take turns; an epoch of each is not counted. The medians are compared,
 and where other programs run at the same time the load average that is printed says so. On a CPU the last line says
 what is left to gain in float32: how long the step's products would take at the speed of one large matrix product.
@@ -30,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unilth.sims import masks, networks
 from unilth.sims.data import Augment, Dataset
+from unilth.sims.graphs import Graphs
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.streams import stream
 from unilth.sims.training import Masking, Phase, Training
@@ -94,7 +96,8 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray, args: argparse.Names
         penalty=GrowingPenalty(0.01, 1, 1.0),
     )  # fmt: skip
     chance = torch.Generator(args.device).manual_seed(0)
-    training = Training(network, data, phase, stream(0, "order"), chance=chance)
+    recorder = Graphs(torch.device(args.device)) if args.device == "cuda" else None
+    training = Training(network, data, phase, stream(0, "order"), chance=chance, recorder=recorder)
     network.train()
     return training
 
