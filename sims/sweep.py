@@ -56,7 +56,10 @@ class Summary:
 
 
 def plan(campaign: Campaign, out: Path | str) -> Plan:
-    """Look at what is there; changes nothing, and imports no torch."""
+    """Look at what is there; changes nothing, and imports no torch unless a run has a network or score of the user's.
+
+    UserError where such a network or score is another by now than in a finished run.
+    """
     store = Store(Path(out))
     finished: dict[RunSpec, Record] = {}
     damaged = []
@@ -68,6 +71,8 @@ def plan(campaign: Campaign, out: Path | str) -> Plan:
             continue
         if record is not None:
             finished[spec] = record
+    for record in finished.values():
+        _check_own(record, store.root)
     return Plan(finished, tuple(spec for spec in campaign.specs if spec not in finished), tuple(damaged))
 
 
@@ -122,6 +127,25 @@ def sweep(
         len(campaign.specs), len(todo.finished), tally.done, tuple(tally.failed),
         tuple(run_name(spec) for spec in todo.damaged), monotonic() - began, count,
     )  # fmt: skip
+
+
+def _check_own(record: Record, root: Path) -> None:
+    for part in ("network", "score"):
+        then = record.get(part)
+        if not isinstance(then, Mapping) or then.get("kind") != "imported":
+            continue
+        from unilth.sims import networks, own_score  # slow to import
+
+        origin = networks.origin if part == "network" else own_score.origin
+        try:
+            now = origin(str(then["name"]))
+        except UserError:
+            continue  # gone: what is finished stays, and what is left is refused before it runs
+        if now["sha256"] != then.get("sha256"):
+            raise UserError(
+                f"the {part} {then['name']!r} is another than when the finished runs in {root} were done: give another "
+                "folder, or put it back as it was"
+            )
 
 
 def keep_campaign(store: Store, campaign: Campaign) -> None:

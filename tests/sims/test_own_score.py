@@ -17,9 +17,11 @@ from unilth.sims.campaign import parse
 from unilth.sims.execute import execute
 from unilth.sims.preflight import usable
 from unilth.sims.recipe import MaskRule
+from unilth.sims.results import Store
 from unilth.sims.scores import Sight
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
+from unilth.sims.sweep import plan
 
 GOOD = """
 import torch
@@ -132,6 +134,30 @@ def test_a_finished_run_is_another_one_when_the_file_has_changed(own, capsys):
     (own / "mine.py").write_text(GOOD + "\n")
     assert main(argv) == 2
     assert "different ticket" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["score", "network"])
+def test_a_sweep_notices_that_the_file_has_changed_since_its_finished_runs(own, part):
+    (own / "net.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    file, own_part = {"score": ("mine.py", 'score = "mine.py:smallest"'), "network": ("net.py", "")}[part]
+    networks = 'networks = ["net.py:net"]\n' if part == "network" else ""
+    text = f'claim = "c"\n[grid]\nrecipes = ["omp"]\nsparsities = [0.9]\nseeds = 2\n{networks}[run]\nepochs = 1\nbatch = 512\n'
+    campaign, store = parse(text + own_part, name="c", where="c.toml"), Store(own / "runs")
+    store.create()
+    store.write(campaign.specs[0], execute(campaign.specs[0])[1])
+    assert plan(campaign, store.root).left == campaign.specs[1:]
+    content = (own / file).read_text()
+    (own / file).write_text(content + "\n# another\n")
+    with pytest.raises(
+        UserError, match=f"the {part} '{file}:.*' is another than when the finished runs in .* were done"
+    ):
+        plan(campaign, store.root)
+    (own / file).unlink()  # what is finished stays
+    assert plan(campaign, store.root).left == campaign.specs[1:]
+    (own / file).write_text(content)
+    assert plan(campaign, store.root).left == campaign.specs[1:]
 
 
 def test_a_campaign_may_name_it_for_all_or_for_one_recipe(own):
