@@ -143,7 +143,8 @@ def test_a_sweep_notices_that_the_file_has_changed_since_its_finished_runs(own, 
     )
     file, own_part = {"score": ("mine.py", 'score = "mine.py:smallest"'), "network": ("net.py", "")}[part]
     networks = 'networks = ["net.py:net"]\n' if part == "network" else ""
-    text = f'claim = "c"\n[grid]\nrecipes = ["omp"]\nsparsities = [0.9]\nseeds = 2\n{networks}[run]\nepochs = 1\nbatch = 512\n'
+    grid = f'[grid]\nrecipes = ["omp"]\nsparsities = [0.9]\nseeds = 2\n{networks}'
+    text = f'claim = "c"\n{grid}[run]\nepochs = 1\nbatch = 512\n'
     campaign, store = parse(text + own_part, name="c", where="c.toml"), Store(own / "runs")
     store.create()
     store.write(campaign.specs[0], execute(campaign.specs[0])[1])
