@@ -48,12 +48,12 @@ def permuted(state: State, names: tuple[str, ...], orders: list[Order]) -> State
     for place, name in enumerate(names):
         weight = state[f"{name}.weight"]
         if place < len(orders):
-            rows = torch.from_numpy(orders[place]).to(weight.device)
+            rows = torch.from_numpy(orders[place])
             weight = weight[rows]
             if f"{name}.bias" in state:
                 found[f"{name}.bias"] = state[f"{name}.bias"][rows]
         if place:
-            weight = weight[:, torch.from_numpy(orders[place - 1]).to(weight.device)]
+            weight = weight[:, torch.from_numpy(orders[place - 1])]
         found[f"{name}.weight"] = weight
     return found
 
