@@ -131,8 +131,8 @@ def main() -> None:
         facts["matrices"].append(one)
         print(
             f"{kind}: {args.pairs} eigenpairs in {one['seconds']:.1f} s ({one['cpu_seconds']:.1f} s of processor "
-            f"time), {one['products']} products, residual {one['residual']:.1e}, largest {one['top'][0]:.4g}, peak memory "
-            f"{one['peak_memory_mib']:.0f} MiB, {one['lanczos_mib']:.0f} MiB of Lanczos vectors",
+            f"time), {one['products']} products, residual {one['residual']:.1e}, largest {one['top'][0]:.4g}, "
+            f"peak memory {one['peak_memory_mib']:.0f} MiB, {one['lanczos_mib']:.0f} MiB of Lanczos vectors",
             flush=True,
         )
     facts["load_after"] = os.getloadavg()[0]
