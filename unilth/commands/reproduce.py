@@ -177,7 +177,7 @@ class Work:
         self.runs.mkdir(exist_ok=True)
         mark.write_text(code + "\n", encoding="utf-8")
         with shown_progress() as show:
-            summary = sweep(load(self.campaign), self.runs, workers=self.workers, progress=show)
+            summary = sweep(load(self.campaign), self.runs, workers=self.workers, progress=show, say=show.say)
         failed = ", ".join(name for name, _ in summary.failed)
         finished = summary.skipped + summary.done
         what = f"{finished} of {summary.total} runs of {self.campaign} finished"
