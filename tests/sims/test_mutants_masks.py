@@ -98,8 +98,11 @@ def test_what_is_no_number_is_called_so(sparsity):
 
 def test_damage_is_described_with_the_right_numbers():
     data = masks.packed({"a": torch.ones(38, dtype=torch.bool)})
-    with pytest.raises(UserError, match="a mask of 38 weights takes 5 bytes, not 4: "):
-        masks.unpacked(data[:4], {"a": (38,)})
+    for size, whole in ((38, 5), (40, 5), (41, 6)):
+        with pytest.raises(UserError, match=f"a mask of {size} weights takes {whole} bytes, not 4: "):
+            masks.unpacked(data[:4], {"a": (size,)})
+    with pytest.raises(UserError, match="the last 5 bits of a mask of 3 weights"):
+        masks.unpacked(b"\xff", {"a": (3,)})
     with pytest.raises(UserError, match="the last 2 bits of a mask of 38 weights"):
         masks.unpacked(data[:4] + b"\xff", {"a": (38,)})
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from unilth.sims.penalties import L2, GrowingPenalty
+from unilth.sims.penalties import L1, L2, GrowingPenalty
 
 
 def test_a_ratio_within_a_billionth_of_a_whole_number_counts_as_whole():
@@ -21,11 +21,11 @@ def test_growth_is_rounded_to_the_nearest_step_and_is_at_least_one():
 
 
 def test_defaults_are_the_published_constants():
-    assert L2() == L2(5e-4)
+    assert L2() == L2(5e-4) and L1() == L1(1e-4)
     assert GrowingPenalty() == GrowingPenalty(step=1e-4, every=5, ceiling=1.0, power=1, hold=40_000)
 
 
-@pytest.mark.parametrize(("penalty", "field"), [(GrowingPenalty(), "step"), (L2(), "strength")])
+@pytest.mark.parametrize(("penalty", "field"), [(GrowingPenalty(), "step"), (L2(), "strength"), (L1(), "strength")])
 def test_a_penalty_cannot_be_changed(penalty, field):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(penalty, field, 0.5)
