@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unilth.paper_figures.endpoints import records_of
+from unilth.errors import UserError
+from unilth.paper_figures.endpoints import folder_of, records_of
 from unilth.paper_figures.style import BLUE, GREY, INK, ORANGE, panels
 from unilth.paper_figures.table import Cell, Table
 from unilth.sims.endpoints.nearest import BASELINES, TITLES
@@ -26,6 +27,8 @@ def data(results: Path) -> Table:
     rows: list[tuple[Cell, ...]] = []
     n: dict[str, int] = {}
     for record in records:
+        if not record["distances"]:
+            continue  # the study was asked for something else
         where = f"{record['plan']['network']} on {record['plan']['data']}"
         n[where] = len(record["distances"])
         for seed in record["distances"]:
@@ -34,6 +37,10 @@ def data(results: Path) -> Table:
                     other = pair["b"]
                     found = (pair["kl"], pair["weights"], pair["barrier"])
                     rows.append((where, other, seed["seed"], *found, str(other in BASELINES)))
+    if not rows:
+        raise UserError(
+            f"no record in {str(folder_of(results))!r} holds distances: run `unilth endpoints` without --only"
+        )
     return Table(COLUMNS, tuple(rows), tuple(inputs), n)
 
 

@@ -53,6 +53,10 @@ def data(results: Path) -> Table:
                 ):
                     if share is not None:
                         rows.append((rung["rung"], end["rule"], value * end["time"], share, expected, weight))
+    if not rows:
+        raise UserError(
+            f"no record in {str(folder_of(results))!r} holds a ladder: run `unilth endpoints` without --only"
+        )
     once = tuple(dict.fromkeys(rows))  # the exact rungs are the same in every record of one data set
     return Table(COLUMNS, once, tuple(inputs), n)
 

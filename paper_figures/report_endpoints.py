@@ -50,6 +50,7 @@ def section(folder: Path) -> Section:
         plan = record["plan"]
         if plan["seeds"] < ENOUGH:
             blocks.append(Paragraph("Measured with very little of everything: this settles nothing.", OPEN))
+        part = f" ({plan['part']:,} examples)" if plan["part"] else ""
         rows, rules = [], []
         for one in verdicts(record):
             rows.append(
@@ -64,7 +65,8 @@ def section(folder: Path) -> Section:
             Grid(
                 ("Prediction and effect", "Verdict", "In words"),
                 tuple(rows),
-                caption=f"{plan['network']} on {plan['data']}, {plan['seeds']} seeds. Brackets are 95% intervals.",
+                caption=f"{plan['network']} on {plan['data']}{part}, {plan['seeds']} seeds. Brackets are 95% "
+                "intervals, not corrected for their number.",
             )
         )
         blocks.append(Details("The rules of these verdicts", tuple(rules)))

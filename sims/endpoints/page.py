@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,17 @@ every verdict follows from recorded numbers by the rule beside it. Brackets are 
 - The predictions of section 7 and the end points use the cross-entropy and SGD with momentum.
 - All end points of a seed share one start. UniLTH's is measured twice, the second time with the batches in another
   order: that is how far two end points are apart where the method is the same.
+- An interval is Student's for a mean, so with 3 or 5 seeds it leans on values that are about normal. Nothing is
+  corrected for the number of verdicts: of twenty intervals behind which there is nothing, one excludes 0.
+- The ladder and the calibration come from one start and have no interval. Only the loss that the top eigenvectors can
+  gain is looked at. Where the theory is not exact, 0.05 and 0.2 are conventions and no more.
+- A peak of the loss is looked for right after pruning and at the ends of epochs, not within them.
+- In the forgetting of the stopping time the distance before the ramp is over all weights, of which the mask keeps a
+  tenth: "less than a tenth left" is met sooner than it would be over the kept weights. Whether it grows is the same.
+
+Not measured: anything on a GPU; ResNet-20 on all of CIFAR-10 (`unilth endpoints --network resnet20 --data cifar10
+--data-dir DIR --device cuda`); how long its top 50 eigenpairs take on a GPU (`python benchmarks/endpoints_curvature.py
+--device cuda --data-dir DIR`; they should take less than 5 minutes on an H200).
 """
 
 
@@ -61,6 +73,8 @@ def section(record: dict[str, Any]) -> str:
         f"{plan['examples']} training examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor "
         "time.\n",
     ]
+    if plan["part"]:
+        lines.append(f"These are so few of {plan['data']} that nothing here is said about all of it.\n")
     missing = [IN_WORDS[part] for part in PARTS if not record[part]]
     if missing:
         lines.append(f"Not measured: {', '.join(missing)}.\n")
@@ -85,7 +99,9 @@ def ladder(rows: Sequence[dict[str, Any]]) -> list[str]:
         cells += [worst(row, "ridge", "start", c) for c in (1.0, 0.5789)]
         cells.append(worst(row, "ridge", "zero", 1.0))
         lines.append(f"| {row['rung']} | {row['parameters']} | {' | '.join(cells)} |")
-    return [*lines, "\nWorst error over stopping times, shares of the way along the eigenvectors at the start.\n"]
+    most = max(len(row["eigenvalues"]) for row in rows)
+    told = f"Worst error over stopping times, shares of the way along at most the top {most} eigenvectors at the start."
+    return [*lines, f"\n{told}\n"]
 
 
 def sharpness(curvature: dict[str, Any]) -> list[str]:
@@ -120,14 +136,17 @@ def ends(seeds: Sequence[dict[str, Any]]) -> list[str]:
             mean([row["train_loss"] for row in rows]),
             mean([row["test_loss"] for row in rows]),
             mean([100 * row["test_accuracy"] for row in rows]),
-            mean([row["sharpness"]["all"]["top"] for row in rows]),
-            mean([row["sharpness"]["all"]["trace"] for row in rows]),
-            "-" if None in kept else f"{mean([k['top'] for k in kept if k])}; {mean([k['trace'] for k in kept if k])}",
+            spread([row["sharpness"]["all"]["top"] for row in rows]),
+            spread([row["sharpness"]["all"]["trace"] for row in rows]),
+            "-"
+            if None in kept
+            else f"{spread([k['top'] for k in kept if k])}; {spread([k['trace'] for k in kept if k])}",
         ]
         lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
     lines.append(
-        "\nMeans over seeds ± half the 95% interval. Losses in nats; top eigenvalue and trace of the Hessian of the "
-        "cross-entropy on the ladder's examples, over all parameters and with the pruned weights held at 0."
+        "\nMeans over seeds ± half the 95% interval; losses in nats. Medians over seeds (least to most) of the top "
+        "eigenvalue and the trace of the Hessian of the cross-entropy on the ladder's examples, over all parameters "
+        "and with the pruned weights held at 0: they differ by factors, and one seed can be far off."
     )
     return lines
 
@@ -182,3 +201,8 @@ def mean(values: Sequence[float]) -> str:
     found = effect("", values)
     half = "" if found.high is None else f" ± {found.high - found.mean:.2g}"
     return f"{found.mean:.3g}{half}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median (least to most): what is honest about a few positive numbers that differ by factors."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"

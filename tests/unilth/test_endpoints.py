@@ -11,12 +11,13 @@ import pytest
 
 from unilth import cli
 from unilth.errors import UserError
+from unilth.paper_figures import distances, endpoints
 from unilth.sims.endpoints.effects import CONFIRMED, CONTRADICTED, UNDECIDED
 from unilth.sims.endpoints.nearest import TITLES, nearest
 from unilth.sims.endpoints.page import page
 from unilth.sims.endpoints.plan import Plan
 from unilth.sims.endpoints.records import file_name, read, write
-from unilth.sims.endpoints.verdicts import forgetting, on_networks, verdicts
+from unilth.sims.endpoints.verdicts import forgetting, on_networks, peak, rival, verdicts
 from unilth.theory.claims import CLAIMS
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,78 @@ def test_forgetting_is_judged_by_its_rule(left: tuple[float, float], expected: s
         for wobble in (0.99, 1.0, 1.01)
     ]
     assert forgetting(seeds).verdict == expected
+
+
+def ramps(peak: float, end: float) -> list[dict[str, Any]]:
+    """Four seeds in which a ramp has so many times the peak and the end of pruning at once."""
+    return [
+        {"instant": {"peak": 1.0, "end": 1.0}, "x": {"peak": peak * wobble, "end": end * wobble}}
+        for wobble in (0.99, 0.997, 1.003, 1.01)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peak_ratio", "end_ratio", "expected"),
+    [
+        (0.5, 1.5, CONFIRMED),
+        (0.5, 1.0, CONFIRMED),  # within 5%
+        (0.5, 0.95, "confirmed in part"),  # lower, if by little
+        (0.5, 0.5, "confirmed in part"),
+        (1.5, 1.5, CONTRADICTED),
+        (1.0, 0.5, UNDECIDED),  # no peak was lowered
+    ],
+)
+def test_the_peak_is_judged_by_its_rule(peak_ratio: float, end_ratio: float, expected: str) -> None:
+    assert peak(ramps(peak_ratio, end_ratio)).verdict == expected
+
+
+def test_an_end_of_which_nothing_is_known_confirms_nothing() -> None:
+    seeds = ramps(0.5, 1.0)
+    for seed, wobble in zip(seeds, (0.5, 0.9, 1.1, 2.0), strict=True):
+        seed["x"]["end"] = wobble
+    assert peak(seeds).verdict == UNDECIDED
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(0.5, CONFIRMED), (1.0, UNDECIDED), (2.0, CONTRADICTED)])
+def test_rivals_are_judged_by_their_rule(ratio: float, expected: str) -> None:
+    seeds = [
+        {
+            "ends": [
+                {"name": "unidlth", "test_loss": ratio * wobble, "test_accuracy": 0.9},
+                {"name": "dlth", "test_loss": 1.0, "test_accuracy": 0.9},
+            ]
+        }
+        for wobble in (0.98, 1.0, 1.02)
+    ]
+    found = rival(seeds, "unidlth", "dlth")
+    assert (found.verdict, found.id, found.claims) == (expected, "UniDLTH against DLTH", ("unidlth-beats-dlth",))
+
+
+def test_what_was_not_measured_has_no_verdict_and_is_named(tmp_path: Path) -> None:
+    record = copy.deepcopy(RECORDS[0])
+    record.update(section7=[], distances=[], winners=[], curvature={}, device="NVIDIA H200")
+    record["plan"]["part"] = 500
+    assert {one.id.partition(":")[0] for one in verdicts(record)} == {"ladder", "calibration"}
+    told = page([record])
+    assert "Not measured: curvatures, the predictions of section 7, distances between end points, regressions." in told
+    assert "Measured on NVIDIA H200" in told and "on 500 training examples" in told and "so few of digits" in told
+    record.update(ladder=[], winners=RECORDS[0]["winners"])
+    assert all(one.id.startswith("winner") for one in verdicts(record)) and "the ladder, curv" in page([record])
+
+
+def test_figures_leave_out_what_a_record_does_not_hold(tmp_path: Path) -> None:
+    bare = copy.deepcopy(RECORDS[0])
+    bare["distances"] = []
+    write(bare, tmp_path)
+    assert "linear network" in endpoints.data(tmp_path).distinct("rung")
+    with pytest.raises(UserError, match="holds distances"):
+        distances.data(tmp_path)
+    bare["ladder"] = []
+    write(bare, tmp_path)
+    with pytest.raises(UserError, match="holds a ladder"):
+        endpoints.data(tmp_path)
+    write(RECORDS[1], tmp_path)
+    assert len(distances.data(tmp_path).distinct("network")) == 1
 
 
 def test_an_exact_rung_that_is_off_is_contradicted() -> None:
