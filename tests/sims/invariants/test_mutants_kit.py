@@ -1,0 +1,51 @@
+"""The kit: what mutation testing found untested. Each assertion kills mutants that the other tests let live."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unilth.sims.invariants import check
+from unilth.sims.invariants.mask_order import _strided
+from unilth.sims.tickets import Ticket
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 3, 4, 5)])
+def test_another_layout_has_the_same_values_in_other_places(shape):
+    value = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    other = _strided(value)
+    assert torch.equal(other, value) and not other.is_contiguous()
+
+
+def saved(folder, sizes: dict[str, int], gone: dict[str, int], nominal: float, recipe: str = "omp"):
+    """A ticket of layers of these sizes, of which the first weights are pruned."""
+    initial = {f"{name}.weight": torch.arange(1.0, size + 1) for name, size in sizes.items()}
+    mask = {f"{name}.weight": torch.arange(size) >= gone[name] for name, size in sizes.items()}
+    weights = {name: value * mask[name] for name, value in initial.items()}
+    return Ticket(mask, weights, initial, nominal, recipe, "tiny").save(folder)
+
+
+def violated(path) -> list[str]:
+    return [row.id for row in check(str(path)).violations]
+
+
+@pytest.mark.parametrize(("first", "second", "fits"), [(2, 2, True), (2, 3, True), (2, 1, False), (3, 3, False)])
+def test_a_saved_sparsity_may_be_rounded_in_every_layer_or_over_all(first, second, fits, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5, "b": 5}, {"a": first, "b": second}, 0.5)  # 4 by layers, 5 over all
+    assert violated(path) == ([] if fits else ["ticket-sparsity"])
+
+
+def test_a_dense_ticket_prunes_nothing_whatever_was_asked(tmp_path):
+    assert violated(saved(tmp_path / "dense", {"a": 5}, {"a": 0}, 0.5, "dense")) == []
+    assert violated(saved(tmp_path / "other", {"a": 5}, {"a": 0}, 0.5, "another")) == ["ticket-sparsity"]
+
+
+@pytest.mark.parametrize("bit", range(5))
+def test_no_padding_bit_of_a_mask_may_be_set(bit, tmp_path):
+    path = saved(tmp_path / "t", {"a": 3}, {"a": 1}, 0.5)
+    assert violated(path) == []
+    tensors = load_file(path)
+    tensors["mask"][-1] |= 1 << bit
+    save_file(tensors, path)
+    assert "ticket-names" in violated(path)
