@@ -18,13 +18,15 @@ from unilth.errors import UserError
 from unilth.sims import networks
 from unilth.sims.data import Dataset
 from unilth.sims.data.augment import Augment
-from unilth.sims.endpoints import ladder, run
+from unilth.sims.endpoints import distances, ladder, run
+from unilth.sims.endpoints.ends import ENDS
 from unilth.sims.endpoints.kept import Kept
 from unilth.sims.endpoints.parts import _measure, measure_part, names
 from unilth.sims.endpoints.plan import QUICK, Plan
 from unilth.sims.streams import stream
 
 TINY = dataclasses.replace(QUICK, seeds=2, examples=20, pairs=2, iterations=5, splits=2, probes=2)
+FEW = ("unilth", "stopped", "l2-pruned", "dlth", "lth")  # every way to an end point once
 MADE = ("arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn",
         "randperm", "tensor", "zeros")  # fmt: skip
 SHAPED = ("view_as", "expand_as", "reshape_as")  # take nothing but a shape from their second argument
@@ -75,14 +77,15 @@ class Elsewhere(TorchFunctionMode):
         if 0 < len(host) < len(given) and name not in FREE and any(value.ndim for value in host):
             raise Leak(f"{name} of tensors on the device and on the host")
         found = func(*args, **kwargs)
-        if name == "to" and any(isinstance(value, torch.device | str) for value in tree_leaves((args[1:], kwargs))):
+        where = [value for value in tree_leaves((args[1:], kwargs)) if isinstance(value, torch.device | str)]
+        if name == "to" and where:
             found = found.clone() if found is args[0] else found
-            marked([found], host=False)
+            marked([found], host=where == ["cpu"])  # the word is the default of a place; a tensor's own is no word
         elif name == "cpu":
             found = found.clone()
             marked([found], host=True)
         elif name in MADE:
-            marked([found], host=kwargs.get("device") is None)
+            marked([found], host=kwargs.get("device") in (None, "cpu"))
         elif given and len(host) == len(given):
             marked(tree_leaves(found), host=True)
         return found
@@ -130,6 +133,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., nn.Mod
         monkeypatch.setattr(networks, "build", build)
         monkeypatch.setattr(ladder, "initialise", on_the_host)
         monkeypatch.setattr(nn.Module, "to", moved)
+        monkeypatch.setattr(distances, "POINTS", 2)
+        monkeypatch.setattr(distances, "ENDS", tuple(end for end in ENDS if end[0] in FEW))
         data = images()
         with Elsewhere():
             return _measure(TINY, data, part)
@@ -154,14 +159,14 @@ def test_the_stand_in_refuses_what_a_gpu_refuses() -> None:
         for leak in (
             lambda: there + here,
             lambda: there.numpy(),
-            lambda: torch.cat([there, here]),
+            lambda: torch.cat([there, here.to("cpu")]),
             lambda: there * (here.double() + 1),
             lambda: there.add_(torch.from_numpy(here.numpy())),
             lambda: nn.functional.linear(there[None], torch.zeros(2, 3)),
         ):
             with pytest.raises(Leak):
                 leak()
-        assert (there + here.to("cpu")).cpu().numpy().sum() == 3
+        assert (there + here.to(there.device)).cpu().numpy().sum() == 3
         assert float(there.sum() * torch.tensor(2.0)) == 6 and there[torch.tensor([0, 1])].shape == (2,)
 
 
