@@ -100,13 +100,13 @@ def check_names(subject: Subject, case: Case) -> None:
         if name not in weights or tuple(weights[name].shape) != shape:
             fail(got=f"a mask of {name!r} with shape {shape}", expected="a mask in the shape of its weights")
     packed, size = ticket.tensors["mask"], sum(map(math.prod, ticket.shapes.values()))
-    if packed.dtype != torch.uint8 or packed.dim() != 1 or len(packed) != max(1, math.ceil(size / 8)):
+    if packed.dtype != torch.uint8 or packed.dim() != 1 or len(packed) != math.ceil(size / 8):
         fail(
             got=f"a mask of {packed.numel()} x {packed.dtype}",
-            expected=f"{max(1, math.ceil(size / 8))} bytes, one bit a weight",
+            expected=f"{math.ceil(size / 8)} bytes, one bit a weight",
         )
     spare = 8 * len(packed) - size
-    if spare and int(packed[-1]) & ((1 << min(spare, 8)) - 1):
+    if spare and int(packed[-1]) & ((1 << spare) - 1):
         fail(got="padding bits of the mask that are not 0", expected="0 after the last weight")
 
 

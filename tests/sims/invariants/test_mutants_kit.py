@@ -49,3 +49,46 @@ def test_no_padding_bit_of_a_mask_may_be_set(bit, tmp_path):
     tensors["mask"][-1] |= 1 << bit
     save_file(tensors, path)
     assert "ticket-names" in violated(path)
+
+
+def edited(path, change) -> list:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    return [(row.id, row.got) for row in check(str(path), only=["ticket-names"]).violations]
+
+
+@pytest.mark.parametrize("part", ["weights", "initial"])
+@pytest.mark.parametrize("size", [4, 6])
+def test_a_tensor_that_changed_its_shape_is_named(part, size, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5}, {"a": 2}, 0.5)
+    shapes = {"weights": "(5,)", "initial": "(5,)"} | {part: f"({size},)"}
+    ((id, got),) = edited(path, lambda tensors: tensors.update({f"{part}/a.weight": torch.ones(size)}))
+    assert id == "ticket-names" and got.endswith(f"of shape {shapes['weights']}, at first {shapes['initial']}")
+
+
+@pytest.mark.parametrize("size", [4, 6])
+def test_a_mask_of_another_shape_than_its_weights_is_named(size, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5}, {"a": 2}, 0.5)
+    both = {f"{part}/a.weight": torch.ones(size) for part in ("weights", "initial")}
+    assert edited(path, lambda tensors: tensors.update(both)) == [
+        ("ticket-names", "a mask of 'a.weight' with shape (5,)")
+    ]
+
+
+@pytest.mark.parametrize("part", ["weights", "initial", "both", "mask"])
+def test_a_part_that_is_missing_altogether_is_named(part, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5, "b": 5}, {"a": 2, "b": 2}, 0.5)
+    gone = {"both": ("weights/", "initial/"), "mask": ("mask",)}.get(part, (f"{part}/b",))
+
+    def lose(tensors):
+        for name in [name for name in tensors if name.startswith(gone)]:
+            del tensors[name]
+
+    ((id, got),) = edited(path, lose)
+    assert id == "ticket-names" and got.startswith("tensors beyond or short of a ticket's")
+
+
+def test_a_ticket_without_a_mask_has_sparsity_0(tmp_path):
+    weights = {"bias": torch.ones(3)}
+    assert violated(Ticket({}, weights, weights, 0.0, "dense", "tiny").save(tmp_path / "t")) == []
