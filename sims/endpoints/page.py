@@ -40,17 +40,20 @@ every verdict follows from recorded numbers by the rule beside it. Brackets are 
 - A peak of the loss is looked for right after pruning and at the ends of epochs, not within them.
 - In the forgetting of the stopping time the distance before the ramp is over all weights, of which the mask keeps a
   tenth: "less than a tenth left" is met sooner than it would be over the kept weights. Whether it grows is the same.
-
-Not measured: anything on a GPU; ResNet-20 on all of CIFAR-10 (`unilth endpoints --network resnet20 --data cifar10
---data-dir DIR --device cuda`); how long its top 50 eigenpairs take on a GPU (`python benchmarks/endpoints_curvature.py
---device cuda --data-dir DIR`; they should take less than 5 minutes on an H200).
 """
+WHOLE = (
+    "ResNet-20 on all of CIFAR-10 (`unilth endpoints --network resnet20 --data cifar10 --data-dir DIR --device cuda`)"
+)
+SPEED = (
+    "how long its top 50 eigenpairs take on a GPU (`python benchmarks/endpoints_curvature.py --device cuda --data-dir "
+    "DIR`; to be under 5 minutes on an H200)"
+)
 
 
 def page(records: Sequence[dict[str, Any]]) -> str:
     """One section per network and data that is wanted or recorded; what has no record says "not measured"."""
     by_name = {(record["plan"]["network"], record["plan"]["data"]): record for record in records}
-    parts = [LEAD]
+    parts = [LEAD, missing(records)]
     for network, data in dict.fromkeys((*WANTED, *by_name)):
         parts.append(f"## {network} on {data}\n")
         record = by_name.get((network, data))
@@ -62,22 +65,35 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
+def missing(records: Sequence[dict[str, Any]]) -> str:
+    """What is wanted and not in any record."""
+    resnet = [record for record in records if (record["plan"]["network"], record["plan"]["data"]) == WANTED[-1]]
+    wanted = [] if any(map(elsewhere, records)) else ["anything on a GPU"]
+    wanted += [] if any(record["plan"]["part"] is None for record in resnet) else [WHOLE]
+    return f"Not measured: {'; '.join([*wanted, SPEED])}.\n"
+
+
+def elsewhere(record: dict[str, Any]) -> str:
+    """The device that is not the CPU, or nothing; older records, which do not say, are all the CPU's."""
+    device = str(record.get("device", "cpu"))
+    return "" if device == "cpu" else device
+
+
 def section(record: dict[str, Any]) -> str:
     """The plan, what was not measured, the errors of every rung, curvature, distances and verdicts of one record."""
     plan = record["plan"]
     trained = "all training examples" if plan["part"] is None else f"{plan['part']:,} training examples"
     tested = f", the first {plan['test_part']:,} test examples" if plan.get("test_part") else ""
-    where = "the CPU" if record.get("device", "cpu") == "cpu" else record["device"]  # older records are all a CPU's
     lines = [
-        f"Measured on {where} with {plan['seeds']} seeds on {trained}{tested}, {plan['splits']} splits and the first "
-        f"{plan['examples']} training examples on the ladder, in {record['timing']['cpu_seconds']:.0f} s of processor "
-        "time.\n",
+        f"Measured on {elsewhere(record) or 'the CPU'} with {plan['seeds']} seeds on {trained}{tested}, "
+        f"{plan['splits']} splits and the first {plan['examples']} training examples on the ladder, in "
+        f"{record['timing']['cpu_seconds']:.0f} s of processor time.\n",
     ]
     if plan["part"]:
         lines.append(f"These are so few of {plan['data']} that nothing here is said about all of it.\n")
-    missing = [IN_WORDS[part] for part in PARTS if not record[part]]
-    if missing:
-        lines.append(f"Not measured: {', '.join(missing)}.\n")
+    left_out = [IN_WORDS[part] for part in PARTS if not record[part]]
+    if left_out:
+        lines.append(f"Not measured: {', '.join(left_out)}.\n")
     lines += ladder(record["ladder"]) if record["ladder"] else []
     lines += sharpness(record["curvature"]) if record["curvature"] else []
     if pairs := record["distances"]:
