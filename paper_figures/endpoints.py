@@ -42,7 +42,8 @@ def data(results: Path) -> Table:
     n: dict[str, int] = {}
     for record in records:
         for rung in record["ladder"]:
-            n[rung["rung"]] = 1
+            name = titled(rung["rung"], record["plan"]["data"])
+            n[name] = 1
             s = rung["eigenvalues"]
             for end in rung["rows"]:
                 if end["centre"] == "zero" or end["calibration"] not in (0.0, 1.0):
@@ -52,13 +53,18 @@ def data(results: Path) -> Table:
                     s, found["measured"], found["predicted"], found["weight"], strict=True
                 ):
                     if share is not None:
-                        rows.append((rung["rung"], end["rule"], value * end["time"], share, expected, weight))
+                        rows.append((name, end["rule"], value * end["time"], share, expected, weight))
     if not rows:
         raise UserError(
             f"no record in {str(folder_of(results))!r} holds a ladder: run `unilth endpoints` without --only"
         )
     once = tuple(dict.fromkeys(rows))  # the exact rungs are the same in every record of one data set
     return Table(COLUMNS, once, tuple(inputs), n)
+
+
+def titled(rung: str, data: str) -> str:
+    """A rung with its data, where there are others on which it could have been measured."""
+    return rung if rung == "quadratic" or " on " in rung else f"{rung} on {data}"
 
 
 def draw(table: Table) -> Figure:

@@ -126,7 +126,13 @@ def test_figures_leave_out_what_a_record_does_not_hold(tmp_path: Path) -> None:
     bare = copy.deepcopy(RECORDS[0])
     bare["distances"] = []
     write(bare, tmp_path)
-    assert "linear network" in endpoints.data(tmp_path).distinct("rung")
+    other = copy.deepcopy(bare)  # a linear network again, on other data
+    other["plan"]["data"] = "mnist"
+    other["ladder"][3]["rows"][0]["time"] = 7.0
+    write(other, tmp_path)
+    rungs = endpoints.data(tmp_path).distinct("rung")
+    assert {"quadratic", "linear network on digits", "linear network on mnist"} <= set(rungs) and len(rungs) == 9
+    (tmp_path / file_name(bare["plan"]["network"], "mnist")).unlink()
     with pytest.raises(UserError, match="holds distances"):
         distances.data(tmp_path)
     bare["ladder"] = []
