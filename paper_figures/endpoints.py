@@ -94,7 +94,7 @@ def draw(table: Table) -> Figure:
                 (table.where(rung=rung).numbers("measured") > 1.5) | (table.where(rung=rung).numbers("measured") < -0.2)
             )
         )
-        panel.set_title(str(rung), fontsize=7, color=INK)
+        panel.set_title(str(rung), fontsize=6, color=INK)
         if hidden:
             say(panel, f"{hidden} beyond the edge", (0.012, 1.4), colour=GREY, fontsize=5.5, va="center")
     for panel in axes[len(rungs) :]:
