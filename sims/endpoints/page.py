@@ -90,7 +90,10 @@ def section(record: dict[str, Any]) -> str:
         f"{record['timing']['cpu_seconds']:.0f} s of processor time.\n",
     ]
     if plan["part"]:
-        lines.append(f"These are so few of {plan['data']} that nothing here is said about all of it.\n")
+        lines.append(
+            f"So few examples of {plan['data']} and epochs ({plan['mask_epochs']} without a penalty, ramps of at most "
+            f"{plan['ramps'][-1]}) say nothing about all of it, nor about a network that has converged.\n"
+        )
     left_out = [IN_WORDS[part] for part in PARTS if not record[part]]
     if left_out:
         lines.append(f"Not measured: {', '.join(left_out)}.\n")

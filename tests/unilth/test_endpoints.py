@@ -116,7 +116,11 @@ def test_what_was_not_measured_has_no_verdict_and_is_named(tmp_path: Path) -> No
     assert {one.id.partition(":")[0] for one in verdicts(record)} == {"ladder", "calibration"}
     told = page([record])
     assert "Not measured: curvatures, the predictions of section 7, distances between end points, regressions." in told
-    assert "Measured on NVIDIA H200" in told and "on 500 training examples" in told and "so few of digits" in told
+    assert (
+        "Measured on NVIDIA H200" in told
+        and "on 500 training examples" in told
+        and "So few examples of digits and epochs (12 without" in told
+    )
     assert "Not measured: ResNet-20 on all" in told and "Not measured: anything on a GPU" in page(RECORDS)
     record.update(ladder=[], winners=RECORDS[0]["winners"])
     assert all(one.id.startswith("winner") for one in verdicts(record)) and "the ladder, curv" in page([record])
