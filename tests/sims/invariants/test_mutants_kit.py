@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -92,3 +94,26 @@ def test_a_part_that_is_missing_altogether_is_named(part, tmp_path):
 def test_a_ticket_without_a_mask_has_sparsity_0(tmp_path):
     weights = {"bias": torch.ones(3)}
     assert violated(Ticket({}, weights, weights, 0.0, "dense", "tiny").save(tmp_path / "t")) == []
+
+
+def longer(mask):
+    return torch.cat([mask, torch.zeros(1, dtype=torch.uint8)])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda mask: mask.to(torch.int8), lambda mask: mask[None], lambda mask: mask[0], longer]
+)
+def test_a_mask_is_one_row_of_bytes_and_no_longer_than_its_weights(change, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5}, {"a": 2}, 0.5)
+    ((id, got),) = edited(path, lambda tensors: tensors.update(mask=change(tensors["mask"])))
+    assert id == "ticket-names" and got.startswith("a mask of ")
+
+
+@pytest.mark.parametrize("counted", [0.39, 0.41, None])
+def test_another_count_than_the_masks_is_noticed_on_either_side(counted, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5, "none": 0}, {"a": 2, "none": 0}, 0.5)
+    assert violated(path) == []
+    facts = json.loads((path.parent / "ticket.json").read_text())
+    facts["sparsity"]["counted"] = counted
+    (path.parent / "ticket.json").write_text(json.dumps(facts))
+    assert violated(path) == ["ticket-sparsity"]
