@@ -70,6 +70,25 @@ def test_of_a_million_scores_only_a_sample_and_its_bracket_are_partitioned(spars
     assert sizes[1] <= 2.5 * 4 * masks.SMALL**0.5 * (1 << 20) / masks.SMALL, "eight standard deviations of it"
 
 
+@pytest.mark.parametrize("sampled", ["small", "large"])
+def test_a_bracket_that_misses_costs_time_and_no_exactness(sampled):
+    """Every fourth value, which is what the sample sees, is smaller (or larger) than all others."""
+    total = 4 * masks.SMALL
+    values = np.random.default_rng(5).permutation(total).astype(np.float32)
+    seen = np.arange(total) % 4 == 0
+    low, high = np.sort(values)[: masks.SMALL], np.sort(values)[masks.SMALL :]
+    if sampled == "large":
+        low, high = np.sort(values)[: 3 * masks.SMALL], np.sort(values)[3 * masks.SMALL :]
+    rest = values.copy()
+    rest[seen], rest[~seen] = (low, high) if sampled == "small" else (high, low)
+    places = [1, masks.SMALL, total // 2, 3 * masks.SMALL, total - 1, total]
+    # where exactly as many lie below the bracket as are asked for: 3/4 of all and the sample's lower end
+    places += [k for k in range(total - 1400, total - 1330) if 3 * masks.SMALL + k // 4 - 1024 in (k - 1, k, k + 1)]
+    assert len(places) > 8
+    for k in places:
+        assert masks._kth_smallest([rest], k) == k - 1
+
+
 def test_what_is_small_is_partitioned_whole(monkeypatch):
     sizes, concatenate = [], np.concatenate
     monkeypatch.setattr(masks.np, "concatenate", lambda arrays: sizes.append(len(arrays)) or concatenate(arrays))

@@ -34,7 +34,7 @@ def test_a_rule_cannot_be_changed(rule, field):
 
 def test_a_settled_mask_has_its_published_defaults_and_bounds():
     assert SettledMask() == SettledMask(last=5, tolerance=0.1, max_epochs=None, sparsity=0.0)
-    assert SettledMask().most is None and SettledMask(2, 1, 1).most == 1
+    assert SettledMask().most is None and SettledMask(2, 1, 1).most == 1 and SettledMask(max_epochs=3).most == 3
     for choices, name in (({"last": 1}, "last"), ({"tolerance": 0}, "tolerance"), ({"tolerance": -0.1}, "tolerance"),
                           ({"tolerance": 1.1}, "tolerance"), ({"max_epochs": 0}, "max_epochs"),
                           ({"max_epochs": -1}, "max_epochs")):  # fmt: skip
