@@ -41,7 +41,11 @@ class Trace:
 def top_eigenpairs(
     product: Product, size: int, k: int, seed: int = 0, tolerance: float = 1e-9, device: Device = "cpu"
 ) -> tuple[Array, Array]:
-    """The k algebraically largest eigenvalues, descending (k,), and their eigenvectors in columns (size, k)."""
+    """The k algebraically largest eigenvalues, descending (k,), and their eigenvectors in columns (size, k).
+
+    Of an eigenvalue that comes several times Lanczos may find fewer copies than there are, and smaller ones after them:
+    the pairs are right, but not the top ones. Networks have no such eigenvalues, regression with several outputs has.
+    """
     if not 1 <= k < size:
         raise UserError(f"{k} eigenpairs of a matrix of size {size} were asked for: give 1 ... {size - 1}")
 

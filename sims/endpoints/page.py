@@ -30,6 +30,7 @@ every verdict follows from recorded numbers by the rule beside it. Brackets are 
   weights alone: its statistics are frozen, at the start to those of the ladder's own examples, at an end point to those
   that training left. Along straight lines they are measured again at every point, on the training inputs.
 - Lanczos keeps about two vectors of the size of the parameters per eigenpair (20 at least), and nothing larger.
+  Where an eigenvalue comes several times, as in regression with one output per class, it finds some of the copies only.
 - The predictions of section 7 and the end points use the cross-entropy and SGD with momentum.
 - All end points of a seed share one start. UniLTH's is measured twice, the second time with the batches in another
   order: that is how far two end points are apart where the method is the same.

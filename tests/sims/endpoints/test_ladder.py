@@ -55,6 +55,14 @@ def test_matrix_free_products_have_the_dense_matrices_eigenpairs() -> None:
     assert not np.allclose(top_eigenpairs(shifted, len(theta), 5)[0], values, atol=1e-3)
 
 
+def test_pairs_are_right_where_an_eigenvalue_comes_several_times() -> None:
+    diagonal = torch.cat([torch.full((10,), 2.0), torch.linspace(0, 1, 600)]).double()
+    values, vectors = top_eigenpairs(lambda v: diagonal * v, 610, 6)
+    assert values[0] == pytest.approx(2.0) and (np.diff(values) <= 1e-12).all()  # how many copies is left open
+    assert np.allclose(diagonal.numpy()[:, None] * vectors, vectors * values, atol=1e-7)
+    assert np.allclose(vectors.T @ vectors, np.eye(6), atol=1e-8)
+
+
 def test_trace_of_a_diagonal_matrix_has_no_error_and_of_another_is_within_five() -> None:
     diagonal = torch.arange(9.0, dtype=torch.float64)
     exact = hutchinson_trace(lambda z: diagonal * z, 9, 4, stream(0, "probes"))
