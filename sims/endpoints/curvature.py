@@ -44,7 +44,7 @@ def top_eigenpairs(
     """The k algebraically largest eigenvalues, descending (k,), and their eigenvectors in columns (size, k).
 
     Of an eigenvalue that comes several times Lanczos may find fewer copies than there are, and smaller ones after them:
-    the pairs are right, but not the top ones. Networks have no such eigenvalues, regression with several outputs has.
+    the pairs are right, but not the top ones. Regression with several outputs has such eigenvalues.
     """
     if not 1 <= k < size:
         raise UserError(f"{k} eigenpairs of a matrix of size {size} were asked for: give 1 ... {size - 1}")
