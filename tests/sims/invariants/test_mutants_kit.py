@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from unilth.sims.invariants import check
+from unilth.sims.invariants import check, mask_rule
 from unilth.sims.invariants.mask_order import _strided
+from unilth.sims.invariants.ours import global_magnitude
+from unilth.sims.invariants.report import show
 from unilth.sims.tickets import Ticket
 
 
@@ -18,6 +23,30 @@ def test_another_layout_has_the_same_values_in_other_places(shape):
     value = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     other = _strided(value)
     assert torch.equal(other, value) and not other.is_contiguous()
+    assert value.dim() != 4 or other.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_equal_scores_may_go_either_way(last):
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        flipped = {name: score.flip(0) if last else score for name, score in scores.items()}
+        kept = global_magnitude(flipped, sparsity)
+        return {name: mask.flip(0) if last else mask for name, mask in kept.items()}
+
+    assert check(rule, only="mask-order", case={"scores": {"a": [1, 1, 1, 2]}, "sparsity": 0.5}).ok
+
+
+def test_the_table_says_why_a_row_was_not_judged():
+    """With the statement, in brackets, whatever markup the words look like."""
+    report = check(global_magnitude, budget="quick", only=["mask-order", "mask-exact-count-layer"])
+    marked = dataclasses.replace(report.invariants[0], note="[red]because[/red]")
+    report = dataclasses.replace(report, invariants=(marked, *report.invariants[1:]))
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    show(report, console)
+    text = console.file.getvalue()
+    assert f"{marked.statement} ([red]because[/red])" in text
+    assert report.invariants[1].note and f"({report.invariants[1].note})" in text
 
 
 def saved(folder, sizes: dict[str, int], gone: dict[str, int], nominal: float, recipe: str = "omp"):
