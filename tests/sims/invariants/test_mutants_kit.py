@@ -138,6 +138,14 @@ def test_a_mask_is_one_row_of_bytes_and_no_longer_than_its_weights(change, tmp_p
     assert id == "ticket-names" and got.startswith("a mask of ")
 
 
+@pytest.mark.parametrize("digest", ["0" * 64, "f" * 64])
+def test_another_digest_is_noticed_on_either_side(digest, tmp_path):
+    path = saved(tmp_path / "t", {"a": 5}, {"a": 2}, 0.5)
+    facts = json.loads((path.parent / "ticket.json").read_text())
+    (path.parent / "ticket.json").write_text(json.dumps(facts | {"digest": digest}))
+    assert violated(path) == ["ticket-digest"]
+
+
 @pytest.mark.parametrize("counted", [0.39, 0.41, None])
 def test_another_count_than_the_masks_is_noticed_on_either_side(counted, tmp_path):
     path = saved(tmp_path / "t", {"a": 5, "none": 0}, {"a": 2, "none": 0}, 0.5)
