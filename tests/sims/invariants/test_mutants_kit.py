@@ -11,7 +11,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
+from unilth.errors import UserError
 from unilth.sims.invariants import check, mask_rule
+from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.mask_order import _strided
 from unilth.sims.invariants.ours import global_magnitude
 from unilth.sims.invariants.report import show
@@ -154,3 +156,10 @@ def test_another_count_than_the_masks_is_noticed_on_either_side(counted, tmp_pat
     facts["sparsity"]["counted"] = counted
     (path.parent / "ticket.json").write_text(json.dumps(facts))
     assert violated(path) == ["ticket-sparsity"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**33, True, 1.0, "1"])
+def test_a_seed_that_no_replay_line_could_hold_is_refused(seed):
+    with pytest.raises(UserError, match="must be a whole number from 0 to 4294967295"):
+        Plan(seed=seed)
+    assert Plan(seed=0).random("a").random() != Plan(seed=2**32 - 1).random("a").random()

@@ -52,6 +52,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "helper.py").write_text("HALF = 0.5\n")
     (tmp_path / "syntax.py").write_text("def f(:\n")
     (tmp_path / "needs.py").write_text("import surely_not_installed\n")
+    (tmp_path / "wants.py").write_text("import absent\n")
     (tmp_path / "breaks.py").write_text("1 / 0\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
@@ -110,14 +111,15 @@ def test_a_file_of_a_package_may_import_its_neighbours(folder, tmp_path_factory,
         ("nowhere.at.all:f", "no module 'nowhere'"),
         ("mine.py:rampp", "has no 'rampp'; it declares ramp"),
         ("helper.py:f", "declares nothing that can be checked"),
-        ("mine.py:plain", "@mask_rule"),
-        ("mine.py:press", "@penalty_schedule"),
-        ("mine.py:search", "@ticket_finder"),
-        ("mine.py:nothing", "@mask_rule.*@penalty_schedule.*@ticket_finder"),
+        ("mine.py:plain", r"put @mask_rule\([^@]* above it"),
+        ("mine.py:press", r"put @penalty_schedule\([^@]* above it"),
+        ("mine.py:search", r"put @ticket_finder\([^@]* above it"),
+        ("mine.py:nothing", "put @mask_rule.*@penalty_schedule.*@ticket_finder.* above it"),
         ("mine.py:number", "is of the type int, not a function"),
         ("syntax.py:f", "syntax error in line 1"),
         ("needs.py:f", "needs 'surely_not_installed'"),
         ("needs:f", "needs 'surely_not_installed'"),
+        ("wants:f", "needs 'absent'"),
         ("breaks.py:f", "ZeroDivisionError"),
         ("breaks:f", "ZeroDivisionError"),
         ("exits.py:f", "SystemExit"),
