@@ -163,3 +163,34 @@ def test_a_seed_that_no_replay_line_could_hold_is_refused(seed):
     with pytest.raises(UserError, match="must be a whole number from 0 to 4294967295"):
         Plan(seed=seed)
     assert Plan(seed=0).random("a").random() != Plan(seed=2**32 - 1).random("a").random()
+
+
+@mask_rule(scope="global", keeps="largest")
+def off_by_one(scores, sparsity, *, within=None, generator=None):
+    """Prunes one weight too few."""
+    kept = global_magnitude(scores, sparsity)
+    for mask in kept.values():
+        if not mask.all():
+            mask.view(-1)[(~mask.view(-1)).nonzero()[0]] = True
+            break
+    return kept
+
+
+def test_every_part_of_a_violation_is_shown():
+    report = check(off_by_one, budget="quick", only=["mask-exact-count-global"])
+    (found,) = report.violations
+    console = Console(width=400, file=io.StringIO(), color_system=None)
+    show(report, console)
+    text = console.file.getvalue()
+    for part in (found.got, found.expected, json.dumps(found.case), found.why, found.replay, "NOT ok: 1 violated"):
+        assert part and part in text
+
+
+@pytest.mark.parametrize("place", ["unilth.sims.masks", "mine.py"])
+def test_ours_is_named_for_ours_only(place, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("def global_magnitude(scores, sparsity):\n    return {}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        check(f"{place}:global_magnitude")
+    ours = "unilth.sims.invariants.ours:global_magnitude is the same with what it claims"
+    assert (ours in str(caught.value)) == (place != "mine.py")
