@@ -1,0 +1,57 @@
+"""Ticket finders: what mutation testing found untested in the kit. These do not train; their answers are judged."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from unilth.sims import masks
+from unilth.sims.invariants import check, ticket_finder
+
+
+def answer(network: nn.Module, mask: masks.Mask) -> SimpleNamespace:
+    initial = {name: value.clone() for name, value in network.state_dict().items()}
+    return SimpleNamespace(mask=mask, weights=masks.apply(mask, initial), initial=initial)
+
+
+def magnitudes(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().abs() for name, weight in masks.prunable(network).items()}
+
+
+def status(finder, id: str, case=None) -> tuple[str, str]:
+    (row,) = check(finder, budget="quick", only=id, case=case).invariants
+    return row.status, row.got or ""
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_layers_are_counted_one_by_one_where_that_is_claimed(moved):
+    @ticket_finder(keeps="other", scope="layer")
+    def finder(network, data, sparsity, *, seed):
+        mask = masks.layer_magnitude(magnitudes(network), sparsity)
+        if moved:  # one weight less here, one more there: the sum is right
+            first, second = (mask[name].view(-1) for name in sorted(mask)[:2])
+            first[(~first).nonzero()[0]], second[second.nonzero()[0]] = True, False
+        return answer(network, mask)
+
+    found, got = status(finder, "finder-exact-sparsity")
+    assert found == ("violated" if moved else "passed") and (not moved or " pruned in '" in got)
+
+
+@pytest.mark.parametrize("change", ["adds", "loses", "nothing"])
+def test_the_callers_network_keeps_its_names(change):
+    @ticket_finder(keeps="other", scope="global")
+    def finder(network, data, sparsity, *, seed):
+        given = copy.deepcopy(network)
+        if change == "adds":
+            network.register_buffer("zzz_mask", torch.ones(1))
+        elif change == "loses":
+            last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+            last.bias = None
+        return answer(given, masks.global_magnitude(magnitudes(given), sparsity))
+
+    found, got = status(finder, "finder-network-untouched")
+    assert found == ("passed" if change == "nothing" else "violated") and (change == "nothing" or "keys" in got)
