@@ -90,6 +90,8 @@ def section(record: dict[str, Any]) -> str:
         f"{plan['splits']} splits and the first {plan['examples']} training examples on the ladder, in "
         f"{record['timing']['cpu_seconds']:.0f} s of processor time.\n",
     ]
+    if note := record.get("data", {}).get("source", {}).get("note"):
+        lines.append(f"The data: {note}.\n")
     if plan["part"]:
         lines.append(
             f"So few examples of {plan['data']} and epochs ({plan['mask_epochs']} without a penalty, ramps of at most "

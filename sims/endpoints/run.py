@@ -81,6 +81,7 @@ def study(
         "unilth": __version__,
         "device": label,
         "data_digest": digest,
+        "data": whole.facts(),
         "versions": {
             "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
             "scipy": scipy.__version__,

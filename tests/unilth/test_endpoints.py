@@ -113,6 +113,7 @@ def test_what_was_not_measured_has_no_verdict_and_is_named(tmp_path: Path) -> No
     record = copy.deepcopy(RECORDS[0])
     record.update(section7=[], distances=[], winners=[], curvature={}, device="NVIDIA H200")
     record["plan"]["part"] = 500
+    record["data"] = {"source": {"note": "digits, photographed"}}
     assert {one.id.partition(":")[0] for one in verdicts(record)} == {"ladder", "calibration"}
     told = page([record])
     assert "Not measured: curvatures, the predictions of section 7, distances between end points, regressions." in told

@@ -203,7 +203,12 @@ def test_a_record_says_its_device_and_holds_what_was_asked_for(tmp_path: Path) -
     plan = dataclasses.replace(TINY, only=("winners",), test_part=30)
     Kept(tmp_path, plan, run.load("digits").digest()).write("winners", {"result": [1], "cpu_seconds": 1.0})
     record = run.study(plan, None, workers=1, keep=tmp_path, device="cpu")
-    assert record["device"] == "cpu" and record["winners"] == [1] and record["plan"]["only"] == ["winners"]
+    assert (
+        record["data"]["name"] == "digits"
+        and record["device"] == "cpu"
+        and record["winners"] == [1]
+        and record["plan"]["only"] == ["winners"]
+    )
     assert record["ladder"] == record["section7"] == record["distances"] == [] and record["curvature"] == {}
     with pytest.raises(UserError, match="test_part is 9999"):
         run.study(dataclasses.replace(plan, test_part=9999), None, workers=1)
