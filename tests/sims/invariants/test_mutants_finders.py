@@ -55,3 +55,28 @@ def test_the_callers_network_keeps_its_names(change):
 
     found, got = status(finder, "finder-network-untouched")
     assert found == ("passed" if change == "nothing" else "violated") and (change == "nothing" or "keys" in got)
+
+
+def test_a_layer_without_a_mask_is_named():
+    @ticket_finder(keeps="other")
+    def finder(network, data, sparsity, *, seed):
+        mask = masks.layer_magnitude(magnitudes(network), sparsity)
+        return answer(network, {name: kept for name, kept in mask.items() if name != sorted(mask)[0]})
+
+    found, got = status(finder, "finder-prunable-only")
+    assert found == "violated" and got.startswith("no mask for ")
+
+
+def test_a_round_that_revives_weights_is_named():
+    @ticket_finder(keeps="other", nested=True)
+    def finder(network, data, sparsity, *, seed):
+        last = masks.layer_magnitude(magnitudes(network), sparsity)
+        found = answer(network, last)
+        other = {name: torch.ones_like(kept).flatten() for name, kept in last.items()}
+        for name, kept in other.items():
+            kept[last[name].flatten().nonzero()[0]] = False  # pruned in the second round, kept in the last
+        found.masks = [last, {name: kept.view(last[name].shape) & last[name] for name, kept in other.items()}, last]
+        return found
+
+    found, got = status(finder, "finder-nested")
+    assert found == "violated" and got.endswith("weights pruned in round 2 are kept in round 3")

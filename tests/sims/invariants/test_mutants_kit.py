@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.mask_order import _strided
 from unilth.sims.invariants.ours import global_magnitude
 from unilth.sims.invariants.report import show
+from unilth.sims.invariants.targets import _finds, load
 from unilth.sims.tickets import Ticket
 
 
@@ -194,3 +197,45 @@ def test_ours_is_named_for_ours_only(place, tmp_path, monkeypatch):
         check(f"{place}:global_magnitude")
     ours = "unilth.sims.invariants.ours:global_magnitude is the same with what it claims"
     assert (ours in str(caught.value)) == (place != "mine.py")
+
+
+@pytest.mark.parametrize("change", [lambda mask: mask[None], torch.flatten])
+def test_a_mask_of_fewer_or_more_dimensions_is_named(change):
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        return {name: change(mask) for name, mask in global_magnitude(scores, sparsity, within=within).items()}
+
+    case = {"scores": {"a": [[1, 2], [3, 4]]}, "sparsity": 0.5}
+    (row,) = check(rule, only="mask-shapes", case=case).invariants
+    shape = tuple(change(torch.ones(2, 2)).shape)
+    assert row.status == "violated" and row.got == f"'a' has shape {shape}"
+
+
+def test_an_answer_that_is_remembered_must_be_copied():
+    """The second answer is judged, not only the earlier mask."""
+    known: dict = {}
+
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        key = json.dumps([{name: value.tolist() for name, value in scores.items()}, sparsity])
+        return dict(known.setdefault(key, global_magnitude(scores, sparsity)))
+
+    (row,) = check(rule, only="mask-own-memory", case={"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}).invariants
+    assert row.status == "violated" and row.got == "editing the answer changed the next answer for 'a'"
+
+
+class Instance:
+    """Has a module, as its class does, but no name of its own."""
+
+    def __call__(self, scores, sparsity, *, within=None, generator=None):
+        return global_magnitude(scores, sparsity, within=within, generator=generator)
+
+
+def test_an_object_without_a_name_has_no_address():
+    loaded = load(mask_rule(scope="global", keeps="largest")(Instance()))
+    assert loaded.address is None and loaded.name.endswith(":Instance")
+
+
+def test_a_module_of_a_package_without_a_spec_is_no_address(monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_at_run_time", ModuleType("made_at_run_time"))
+    assert _finds("json.decoder", None) and not _finds("made_at_run_time.inner", None)
