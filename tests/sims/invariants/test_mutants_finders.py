@@ -80,3 +80,17 @@ def test_a_round_that_revives_weights_is_named():
 
     found, got = status(finder, "finder-nested")
     assert found == "violated" and got.endswith("weights pruned in round 2 are kept in round 3")
+
+
+def test_frozen_weights_may_be_masked_or_not():
+    @ticket_finder(keeps="other", handles={"frozen"})
+    def finder(network, data, sparsity, *, seed):
+        weights = {name: value for name, value in network.state_dict().items() if value.dim() > 1}
+        return answer(network, masks.layer_magnitude({name: value.abs() for name, value in weights.items()}, sparsity))
+
+    @ticket_finder(keeps="other", handles={"frozen"})
+    def other(network, data, sparsity, *, seed):
+        return answer(network, masks.layer_magnitude(magnitudes(network), sparsity))
+
+    case = {"problem": "frozen", "sparsity": 0.5, "seed": 1}
+    assert [status(each, "finder-prunable-only", case)[0] for each in (finder, other)] == ["passed", "passed"]

@@ -239,3 +239,35 @@ def test_an_object_without_a_name_has_no_address():
 def test_a_module_of_a_package_without_a_spec_is_no_address(monkeypatch):
     monkeypatch.setitem(sys.modules, "made_at_run_time", ModuleType("made_at_run_time"))
     assert _finds("json.decoder", None) and not _finds("made_at_run_time.inner", None)
+
+
+def pops(scores):
+    scores.pop("b")
+
+
+def adds(scores):
+    scores["c"] = scores["b"]
+
+
+@pytest.mark.parametrize("change", [pops, adds])
+def test_keys_that_come_or_go_are_named(change):
+    """In the answer, and in the scores that the caller gave."""
+
+    @mask_rule(scope="global", keeps="largest")
+    def answers(scores, sparsity, *, within=None, generator=None):
+        mask = global_magnitude(scores, sparsity, within=within)
+        change(mask)
+        return mask
+
+    @mask_rule(scope="global", keeps="largest")
+    def edits(scores, sparsity, *, within=None, generator=None):
+        mask = global_magnitude(scores, sparsity, within=within)
+        change(scores)
+        return mask
+
+    case = {"scores": {"a": [1, 2], "b": [3, 4]}, "sparsity": 0.5}
+    keys = ["a"] if change is pops else ["a", "b", "c"]
+    (named,) = check(answers, only="mask-names", case=case).violations
+    assert named.got == f"masks named {keys}"
+    (kept,) = check(edits, only="mask-inputs-untouched", case=case).violations
+    assert kept.got == f"the keys of scores became {keys}"
