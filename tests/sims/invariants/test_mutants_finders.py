@@ -94,3 +94,14 @@ def test_frozen_weights_may_be_masked_or_not():
 
     case = {"problem": "frozen", "sparsity": 0.5, "seed": 1}
     assert [status(each, "finder-prunable-only", case)[0] for each in (finder, other)] == ["passed", "passed"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "found"), [({"scope": "global"}, "violated"), ({"scope": "other"}, "passed"), ({}, "passed")]
+)
+def test_rounding_by_layer_is_wrong_only_where_the_global_count_is_claimed(claims, found):
+    @ticket_finder(keeps="other", **claims)
+    def finder(network, data, sparsity, *, seed):
+        return answer(network, masks.layer_magnitude(magnitudes(network), sparsity))
+
+    assert status(finder, "finder-exact-sparsity", {"problem": "mlp", "sparsity": 0.307, "seed": 1})[0] == found

@@ -271,3 +271,12 @@ def test_keys_that_come_or_go_are_named(change):
     assert named.got == f"masks named {keys}"
     (kept,) = check(edits, only="mask-inputs-untouched", case=case).violations
     assert kept.got == f"the keys of scores became {keys}"
+
+
+def test_masks_are_tensors():
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        return {name: mask.tolist() for name, mask in global_magnitude(scores, sparsity, within=within).items()}
+
+    (row,) = check(rule, only="mask-names", case={"scores": {"a": [1, 2]}, "sparsity": 0.5}).violations
+    assert row.got == "'a' is of type list"
