@@ -84,10 +84,11 @@ def section(record: dict[str, Any]) -> str:
     """The plan, what was not measured, the errors of every rung, curvature, distances and verdicts of one record."""
     plan = record["plan"]
     trained = "all training examples" if plan["part"] is None else f"{plan['part']:,} training examples"
+    splits = f", {plan['splits']} splits" if record["winners"] else ""
     tested = f", the first {plan['test_part']:,} test examples" if plan.get("test_part") else ""
     lines = [
-        f"Measured on {elsewhere(record) or 'the CPU'} with {plan['seeds']} seeds on {trained}{tested}, "
-        f"{plan['splits']} splits and the first {plan['examples']} training examples on the ladder, in "
+        f"Measured on {elsewhere(record) or 'the CPU'} with {plan['seeds']} seeds on {trained}{tested}{splits} "
+        f"and the first {plan['examples']} training examples on the ladder, in "
         f"{record['timing']['cpu_seconds']:.0f} s of processor time.\n",
     ]
     if note := record.get("data", {}).get("source", {}).get("note"):

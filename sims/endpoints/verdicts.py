@@ -239,7 +239,9 @@ def on_networks(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """For the claims table: claim id -> "what was predicted: verdict (network on data)", from recorded results only."""
     found: dict[str, list[str]] = {}
     for record in records:
-        where = f"{record['plan']['network']} on {record['plan']['data']}"
+        plan = record["plan"]
+        part = f"{plan['part']:,} examples of " if plan["part"] else ""
+        where = f"{plan['network']} on {part}{plan['data']}"
         for one in verdicts(record):
             for claim in one.claims:
                 found.setdefault(claim, []).append(f"{IN_SHORT[one.id.partition(':')[0]]}: {one.verdict} ({where})")

@@ -34,7 +34,7 @@ def test_the_page_is_what_the_records_say(tmp_path: Path) -> None:
     for seed in changed[0]["section7"]:
         seed["masks"]["losses"][-1] *= 2
     assert page(changed) != committed
-    assert "## resnet20 on cifar10\n\nNot measured." in committed
+    assert "## resnet20 on cifar10\n\nNot measured." in page(RECORDS[:2])
 
 
 def test_a_written_record_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
@@ -50,6 +50,9 @@ def test_every_claim_of_the_column_exists_and_has_a_verdict() -> None:
     column = on_networks(RECORDS)
     assert column and set(column) <= {claim.id for claim in CLAIMS}
     assert on_networks([]) == {}
+    few = copy.deepcopy(RECORDS[0])
+    few["plan"]["part"] = 1500
+    assert "(conv-small on 1,500 examples of digits)" in on_networks([few])["extrusion"][0]
 
 
 @pytest.mark.parametrize(
