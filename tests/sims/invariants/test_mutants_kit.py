@@ -14,7 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from unilth.errors import UserError
-from unilth.sims.invariants import check, mask_rule
+from unilth.sims.invariants import check, mask_rule, penalty_schedule
 from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.mask_order import _strided
 from unilth.sims.invariants.ours import global_magnitude
@@ -280,3 +280,22 @@ def test_masks_are_tensors():
 
     (row,) = check(rule, only="mask-names", case={"scores": {"a": [1, 2]}, "sparsity": 0.5}).violations
     assert row.got == "'a' is of type list"
+
+
+@pytest.mark.parametrize("ceiling", [0.25, 1.0, 2.5])
+@pytest.mark.parametrize(
+    ("top", "after", "wrong"),
+    [
+        (1.0, 1.0, set()),
+        (1.0, 0.99, {"schedule-stays"}),
+        (0.99, 0.99, {"schedule-reaches"}),
+        (1.01, 1.0, {"schedule-ceiling"}),
+        (1.01, 1.01, {"schedule-ceiling"}),
+    ],
+)
+def test_whatever_the_ceiling_a_hundredth_more_or_less_is_noticed(ceiling, top, after, wrong):
+    @penalty_schedule(ceiling=ceiling, steps=20)
+    def schedule(step):
+        return ceiling * (top * step / 20 if step <= 20 else after)
+
+    assert {row.id for row in check(schedule, budget="quick").violations} == wrong
