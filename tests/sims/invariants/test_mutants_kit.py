@@ -239,6 +239,7 @@ def test_an_object_without_a_name_has_no_address():
 def test_a_module_of_a_package_without_a_spec_is_no_address(monkeypatch):
     monkeypatch.setitem(sys.modules, "made_at_run_time", ModuleType("made_at_run_time"))
     assert _finds("json.decoder", None) and not _finds("made_at_run_time.inner", None)
+    assert not _finds("found_nowhere_at_all", None)
 
 
 def pops(scores):
