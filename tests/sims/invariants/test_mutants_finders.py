@@ -105,3 +105,16 @@ def test_rounding_by_layer_is_wrong_only_where_the_global_count_is_claimed(claim
         return answer(network, masks.layer_magnitude(magnitudes(network), sparsity))
 
     assert status(finder, "finder-exact-sparsity", {"problem": "mlp", "sparsity": 0.307, "seed": 1})[0] == found
+
+
+@pytest.mark.parametrize("part", ["weights", "initial"])
+@pytest.mark.parametrize("wrong", [None, [], {"first.weight": 1}])
+def test_a_part_of_the_answer_that_is_no_state_is_named(part, wrong):
+    @ticket_finder(keeps="other")
+    def finder(network, data, sparsity, *, seed):
+        found = answer(network, masks.layer_magnitude(magnitudes(network), sparsity))
+        setattr(found, part, wrong)
+        return found
+
+    found, got = status(finder, "finder-form")
+    assert found == "violated" and f".{part}" in got
