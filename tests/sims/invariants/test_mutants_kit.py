@@ -300,3 +300,21 @@ def test_whatever_the_ceiling_a_hundredth_more_or_less_is_noticed(ceiling, top, 
         return ceiling * (top * step / 20 if step <= 20 else after)
 
     assert {row.id for row in check(schedule, budget="quick").violations} == wrong
+
+
+@pytest.mark.parametrize(("leaning", "fair"), [(43, True), (44, False), (-43, True), (-44, False)])
+def test_chance_is_left_at_seven_standard_deviations(leaning, fair):
+    """60 draws of 20 of 40: 7 sqrt(60 x 40 / 4) x 40 / 39 = 175.9, and a leaning draw keeps four more on one side."""
+
+    @mask_rule(scope="global", keeps="random")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        first = 12 if generator.initial_seed() < abs(leaning) else 10
+        halves = [torch.arange(20) < first, torch.arange(20) < 20 - first]
+        return {"a": torch.cat(halves if leaning > 0 else halves[::-1])}
+
+    scores = [float(place % 2) + place / 1000 for place in range(40)]  # every other one is large: no leaning there
+    report = check(rule, only="mask-random-is-random", case={"scores": {"a": scores}, "sparsity": 0.5, "draws": 60})
+    assert report.ok == fair
+    assert fair or report.violations[0].got == (
+        f"over 60 seeds the first positions are kept {4 * leaning:+d} times more often than the others"
+    )
