@@ -54,6 +54,8 @@ def open_ticket(path: Path) -> SavedTicket:
     """Read both files; UserError if they are missing, truncated, oversized or no ticket's."""
     from unilth.sims.tickets import read_facts
 
+    if path.is_dir():
+        raise UserError(f"target {str(path)!r} is a folder; name the file ticket.safetensors in it")
     if not path.is_file():
         raise UserError(f"target {str(path)!r}: there is no such file")
     tensors = _tensors(path)

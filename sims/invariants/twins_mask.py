@@ -272,6 +272,11 @@ def goes_through_numpy(scores: Scores, sparsity: float, *, within: Any = None, g
 
 
 @LARGEST
+def ranks_in_float32(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    return ranked(scores, sparsity, within, key=lambda score: score.float())
+
+
+@LARGEST
 def norms_in_half_precision(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     def key(score: Tensor) -> Tensor:
         half = score.dtype in (torch.float16, torch.bfloat16)
@@ -365,7 +370,8 @@ MASK_TWINS = (
     Twin(ranks_absolute_values, "ranks absolute values of signed scores (GraSP)", ("mask-signed-scores",)),
     Twin(fills_pruned_with_zero, "fills pruned entries with zero and ranks them", ("mask-within-order",)),
     Twin(favours_early_positions, "breaks near ties by position", ("mask-order", "mask-permutation")),
-    Twin(squares_in_float32, "squares scores in float32", ("mask-scale",)),
+    Twin(squares_in_float32, "squares scores in float32", ("mask-scale", "mask-dtype")),
+    Twin(ranks_in_float32, "casts float64 scores to float32", ("mask-dtype",)),
     Twin(compares_with_epsilon, "compares with an absolute epsilon", ("mask-scale", "mask-dtype")),
     Twin(zips_sorted_names, "zips sorted names with unsorted tensors", ("mask-dict-order",)),
     Twin(goes_through_numpy, "converts bfloat16 to NumPy, which fails", ("mask-dtype",)),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -68,6 +69,25 @@ def test_what_cannot_be_used_is_one_sentence(argv, words, capsys):
     assert main(["check", *argv]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", [".", "no/such/folder/r.json"])
+def test_a_report_that_has_no_place_is_refused_before_anything_is_checked(place, monkeypatch, capsys):
+    monkeypatch.setattr("unilth.sims.invariants.check", lambda *_, **__: pytest.fail("checked"))
+    for option in ("--json", "--markdown"):
+        assert main(["check", f"{TWINS}:flattens", option, place]) == 2
+        assert place in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_shown_all_the_same(tmp_path, monkeypatch, capsys):
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    argv = ["check", f"{TWINS}:flattens", "--only", "mask-shapes", "--budget", "quick"]
+    assert main([*argv, "--json", str(tmp_path / "r.json")]) == 2
+    shown = capsys.readouterr()
+    assert "NOT ok: 1 violated" in shown.out and "No space left" in shown.err and shown.err.count("\n") == 1
 
 
 def test_a_misspelt_option_is_a_usage_error(capsys):

@@ -44,6 +44,11 @@ def main(argv: list[str]) -> int:
     from unilth.sims.invariants import check
     from unilth.sims.invariants.report import show
 
+    for path in (args.json, args.markdown):
+        if path is not None and path.is_dir():
+            raise UserError(f"the report needs a file and {path} is a folder: name a file in it")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UserError(f"the report cannot be written to {path}: there is no folder {path.parent}")
     report = check(
         args.target,
         budget=args.budget,
@@ -52,10 +57,10 @@ def main(argv: list[str]) -> int:
         case=args.case,
         expected_failures=dict(_reason(text) for text in args.expect_fail),
     )
+    show(report, Console())  # first, so that a file that cannot be written loses nothing
     for path, text in ((args.json, report.to_json), (args.markdown, report.to_markdown)):
         if path is not None:
             path.write_text(text(), encoding="utf-8")
-    show(report, Console())
     return 0 if report.ok else 1
 
 

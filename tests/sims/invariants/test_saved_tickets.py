@@ -199,3 +199,6 @@ def test_missing_files_are_one_sentence(path, tmp_path, capsys):
     shutil.copy(path, lonely / "ticket.safetensors")
     assert main(["check", str(lonely / "ticket.safetensors")]) == 2
     assert "ticket.json" in capsys.readouterr().err
+    (tmp_path / "folder.safetensors").mkdir()
+    assert main(["check", str(tmp_path / "folder.safetensors")]) == 2
+    assert "is a folder" in capsys.readouterr().err
