@@ -43,7 +43,10 @@ def asked(plan: Plan, data: Dataset) -> Dataset:
                 f"test_part is {plan.test_part}: {data.name} has {len(data.test[1])} test examples, give fewer"
             )
         data = dataclasses.replace(data, test=(data.test[0][: plan.test_part], data.test[1][: plan.test_part]))
-    return data if plan.part is None else data.part(plan.part)
+    data = data if plan.part is None else data.part(plan.part)
+    if plan.examples > len(data.train[1]):
+        raise UserError(f"examples is {plan.examples}: there are {len(data.train[1])} to train on, give fewer")
+    return data
 
 
 def measure_part(plan: Plan, data_dir: Path | None, name: str, device: str = "cpu") -> dict[str, Any]:

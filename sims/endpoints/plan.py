@@ -10,6 +10,7 @@ LEAST = {
     "seeds": 2, "examples": 20, "pairs": 1, "iterations": 1, "stop": 1, "mask_epochs": 3, "epochs": 10, "splits": 2,
     "probes": 2,
 }  # fmt: skip
+MOST = {"seeds": 1000, "pairs": 1000}  # Lanczos keeps two vectors of the size of the parameters per pair
 
 PARTS = ("ladder", "curvature", "section7", "distances", "winners")  # of a record
 
@@ -45,6 +46,9 @@ class Plan:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}: give at least {least}")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise UserError(f"{name} is {getattr(self, name)}: give at most {most}")
         if len(self.ramps) < 2 or sorted(set(self.ramps)) != list(self.ramps) or self.ramps[0] < 1:
             raise UserError(f"ramps is {self.ramps}: give at least two growing numbers of epochs")
         if self.part is not None and self.part < 50:

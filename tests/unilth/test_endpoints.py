@@ -165,7 +165,7 @@ def test_numbers_in_the_page_come_from_the_records() -> None:
 
 
 def test_a_plan_that_settles_nothing_is_refused() -> None:
-    for bad in ({"seeds": 1}, {"ramps": (3,)}, {"mask_epochs": 2}):
+    for bad in ({"seeds": 1}, {"ramps": (3,)}, {"mask_epochs": 2}, {"seeds": 1001}, {"pairs": 10**9}):
         with pytest.raises(UserError):
             Plan(**bad)
 

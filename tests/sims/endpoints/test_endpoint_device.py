@@ -210,6 +210,8 @@ def test_a_record_says_its_device_and_holds_what_was_asked_for(tmp_path: Path) -
         and record["plan"]["only"] == ["winners"]
     )
     assert record["ladder"] == record["section7"] == record["distances"] == [] and record["curvature"] == {}
+    with pytest.raises(UserError, match="examples is 200: there are 100 to train on"):
+        run.study(dataclasses.replace(plan, test_part=None, examples=200, part=100), None, workers=1)
     with pytest.raises(UserError, match="test_part is 9999"):
         run.study(dataclasses.replace(plan, test_part=9999), None, workers=1)
 
