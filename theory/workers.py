@@ -38,10 +38,10 @@ def spread(
                 result = None
             keep(futures[future], result)
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             if process not in before:
                 process.kill()
+        pool.shutdown(cancel_futures=True)  # waits: a pool that is still closing as Python exits may complain there
         raise
     finally:
         pool.shutdown()

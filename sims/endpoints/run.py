@@ -70,9 +70,9 @@ def study(
                     kept.write(name, found[name])
                 tell(len(found), len(parts), f"{name}: {found[name]['cpu_seconds']:.1f} s of processor time")
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else the pool would finish what it has queued
             for child in set(multiprocessing.active_children()) - others:
-                child.terminate()  # and the part that each is at, minutes perhaps
+                child.terminate()  # else it would finish the part that it is at, minutes perhaps
+            pool.shutdown(cancel_futures=True)  # waits: a pool that is still closing as Python exits may complain there
             raise
     return {
         "schema": 1,
