@@ -1,0 +1,161 @@
+"""The judges of a finder's answer on runs that were written down by hand: each verdict on both sides of its line."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.sims.invariants.recorded import CASE, FINAL, MASK, PRUNED, forward, recorded, state, step, tensors, verdict
+from unilth.sims.invariants import finder_abilities as abilities
+from unilth.sims.invariants import finder_result as results
+from unilth.sims.invariants.finder_run import equal_states
+
+
+def answer(judge, part, **changes):
+    seen = recorded()
+    getattr(seen.result, part).update(changes.pop("raw", {}))
+    return verdict(judge, seen, **changes)
+
+
+@pytest.mark.parametrize(
+    ("part", "raw", "got"),
+    [
+        ("mask", {"a.weight": torch.ones(1, 4)}, ".mask['a.weight'] of dtype torch.float32"),
+        ("mask", {"a.weight": torch.ones(4).bool()}, ".mask['a.weight'] of shape (4,)"),
+        ("mask", {"zzz": torch.ones(4).bool()}, ".mask['zzz'] of shape (4,)"),
+        ("weights", {"a.weight": torch.ones(4)}, ".weights['a.weight'] of shape (4,)"),
+        ("initial", {"zzz": torch.ones(4)}, ".initial['zzz'] of shape (4,)"),
+        ("weights", {"a.weight": torch.ones(1, 4).double()}, ".weights['a.weight'] of dtype torch.float64"),
+        ("initial", {"a.bias": torch.tensor([math.nan])}, ".initial['a.bias'] holds NaN or infinity"),
+        ("weights", {"a.weight": torch.tensor([[1, 2, math.inf, 3]])}, ".weights['a.weight'] holds NaN or infinity"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_named(part, raw, got):
+    assert answer(results.check_form, part) == "" and answer(results.check_form, part, raw=raw) == got
+    seen = recorded()
+    del getattr(seen.result, part)["a.weight"]
+    assert verdict(results.check_form, seen) == ("" if part == "mask" else f".{part} without a.weight")
+
+
+@pytest.mark.parametrize("name", ["a.weight", "a.bias"])
+def test_a_pruned_weight_is_zero_in_the_answer(name):
+    seen = recorded(weights=state(**PRUNED | {"a_weight": [[4, 3, 7, 8]]} if name == "a.weight" else PRUNED))
+    if name == "a.bias":
+        seen.result.mask[name] = torch.tensor([False])
+    got = "2 pruned weights of 'a.weight' are not 0" if name == "a.weight" else "1 pruned weights of 'a.bias' are not 0"
+    assert verdict(results.check_zero, seen) == got and verdict(results.check_zero, recorded()) == ""
+
+
+def test_nothing_but_weights_is_masked_and_each_of_them_is():
+    judge = results.check_prunable_only
+    assert verdict(judge, recorded()) == ""
+    assert answer(judge, "mask", raw={"a.bias": torch.tensor([True])}) == "", "a mask of ones prunes nothing"
+    assert answer(judge, "mask", raw={"b.bias": torch.tensor([True, False])}) == "b.bias pruned"
+    seen = recorded(mask={"b.weight": MASK["b.weight"]})
+    assert verdict(judge, seen) == "no mask for a.weight"
+    seen.network.a.weight.requires_grad_(False)
+    assert verdict(judge, seen) == ""
+
+
+@pytest.mark.parametrize(
+    ("gone", "sparsity", "scopes"),
+    [  # 4 + 2 weights; at 0.5 floor gives 3 in all, 2 + 1 by layers; at 0.7 4 in all, 2 + 1 = 3 by layers
+        ((2, 1), 0.5, {"global", "layer", "other"}), ((1, 2), 0.5, {"global", "other"}), ((3, 1), 0.5, set()),
+        ((2, 0), 0.5, set()), ((2, 1), 0.7, {"layer", "other"}), ((2, 2), 0.7, {"global", "other"}),
+        ((3, 0), 0.7, {"other"}), ((3, 2), 0.7, set()), ((1, 1), 0.7, set()),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scope", ["global", "layer", "other"])
+def test_the_sparsity_is_counted_where_it_is_claimed(gone, sparsity, scope, scopes):
+    seen = recorded(mask={"a.weight": [[n >= gone[0] for n in range(4)]], "b.weight": [[n >= gone[1]] for n in (0, 1)]})
+    seen.result.mask["a.bias"] = torch.tensor([False])  # judged elsewhere
+    found = verdict(results.check_sparsity, seen, case=CASE | {"sparsity": sparsity}, scope=scope)
+    assert bool(found) == (scope not in scopes)
+    if found and scope != "layer":
+        assert found == f"{sum(gone)} of 6 pruned"
+    elif found:
+        assert found in (f"{gone[0]} of 4 pruned in 'a.weight'", f"{gone[1]} of 2 pruned in 'b.weight'")
+
+
+def test_the_initial_state_is_the_given_or_the_first_that_learned():
+    judge, other, third = results.check_initial, state(a_weight=[[9, 9, 9, 9]]), state(b_weight=[[7], [7]])
+    events = [step(third), forward(third, learns=False), forward(other), step(other), forward(third), step(third)]
+    assert verdict(judge, recorded(events)) == "" and verdict(judge, recorded(events, initial=other)) == ""
+    got = ".initial holds neither the given nor the first trained weights in b.weight"
+    assert verdict(judge, recorded(events, initial=third)) == got
+    trained = recorded(events, initial=third, weights=third)
+    assert verdict(judge, trained) == ".initial holds the weights after training in b.weight"
+    assert verdict(judge, recorded([], initial=state(b_bias=[9, 9]))) == "", "what is not a weight may be anything"
+
+
+@pytest.mark.parametrize(("part", "other"), [("weights", "initial"), ("initial", "network"), ("weights", "network")])
+def test_the_parts_share_no_memory(part, other):
+    seen = recorded()
+    source = seen.network.state_dict() if other == "network" else seen.result.initial
+    assert verdict(results.check_own_memory, seen) == ""
+    getattr(seen.result, part)["a.bias"] = source["a.bias"]
+    whom = "the caller's network" if other == "network" else ".weights"
+    what = ".initial" if (part, other) == ("weights", "initial") else f".{part}"
+    assert verdict(results.check_own_memory, seen) == f"{what}['a.bias'] shares memory with {whom}"
+
+
+def test_the_callers_network_and_data_are_as_they_were():
+    seen = recorded()
+    assert verdict(results.check_untouched, seen) == "" and verdict(results.check_data, seen) == ""
+    seen.network.b.eval()
+    assert "switched between training and evaluation" in verdict(results.check_untouched, seen)
+    with torch.no_grad():
+        seen.network.a.bias += 1
+    assert verdict(results.check_untouched, seen) == "the caller's network was changed: a.bias"
+    for split in ("train", "validation"):
+        for place, what in enumerate(("inputs", "labels")):
+            seen = recorded()
+            getattr(seen.data, split)[place][1] += 1
+            assert verdict(results.check_data, seen) == f"data.{split} {what} were changed in place"
+
+
+def test_no_layer_is_emptied():
+    empty = {"a.weight": [[0, 0, 0, 0]], "b.weight": [[0], [1]]}
+    assert verdict(results.check_no_empty_layer, recorded(mask=empty)) == "no weight left in a.weight"
+    assert verdict(results.check_no_empty_layer, recorded()) == ""
+
+
+def test_the_masks_of_the_rounds_are_nested():
+    last = tensors(MASK, torch.bool)
+    full = {name: torch.ones_like(kept) for name, kept in last.items()}
+    less = {name: torch.zeros_like(kept) for name, kept in last.items()}
+    judge = results.check_nested
+    assert verdict(judge, recorded(masks=[full, last])) == "" and verdict(judge, recorded(masks=[last, last])) == ""
+    assert verdict(judge, recorded()) == verdict(judge, recorded(masks=[])) == "no .masks in the answer"
+    assert verdict(judge, recorded(masks=[less, last])) == "3 weights pruned in round 1 are kept in round 2"
+    assert verdict(judge, recorded(masks=[full, less, last])) == "3 weights pruned in round 2 are kept in round 3"
+    assert verdict(judge, recorded(masks=[full, full])) == "the last of .masks differs from .mask"
+
+
+def test_a_dense_ticket_holds_no_weight_at_zero():
+    full = {"a.weight": [[1, 1, 1, 1]], "b.weight": [[1], [1]]}
+    judge = results.check_dense
+    assert verdict(judge, recorded(mask=full, weights=state())) == ""
+    assert verdict(judge, recorded(weights=state())) == "2 weights of 'a.weight' pruned at sparsity 0"
+    held = "2 weights of 'a.weight' are exactly 0 at sparsity 0"
+    assert verdict(judge, recorded(mask=full, weights=state(**PRUNED))) == held
+
+
+def test_the_optimizers_state_is_zero_under_the_mask():
+    seen = recorded([*FINAL, step(state(**PRUNED))])
+    why = "not judged: the optimizer keeps no state for the weights"
+    seen.optimizer_state = [("a.bias", "momentum_buffer", torch.ones(1))]
+    assert verdict(abilities.check_optimizer_state, seen) == why
+    held = ("a.weight", "momentum_buffer", torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    seen.optimizer_state = [held]
+    assert verdict(abilities.check_optimizer_state, seen) == ""
+    seen.optimizer_state = [held, ("b.weight", "exp_avg", torch.tensor([[0.0], [1.0]]))]
+    assert verdict(abilities.check_optimizer_state, seen) == "exp_avg of 1 pruned weights of 'b.weight' is not 0"
+
+
+def test_states_are_compared_under_the_names_that_are_asked_for():
+    one, other = state(), state(b_bias=[9, 9])
+    assert not equal_states(one, other) and equal_states(one, other, ["a.weight"])
+    assert not equal_states(one, other, ["a.weight", "b.bias"])

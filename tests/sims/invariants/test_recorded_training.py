@@ -1,0 +1,318 @@
+"""The judges of training on runs that were written down by hand: each verdict on both sides of its line."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from tests.sims.invariants.recorded import FINAL, MASK, PRUNED, forward, recorded, state, step, verdict
+from unilth.sims.invariants import finder_abilities as abilities
+from unilth.sims.invariants import finder_penalty as penalty
+from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants.observe import Event
+
+ALIVE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
+
+
+@pytest.mark.parametrize(
+    ("after", "got"),
+    [
+        ([step(state(**PRUNED)), forward(state(**PRUNED))], ""),
+        ([step(state(**ALIVE)), forward(state(**PRUNED))], ""),  # masked right after the step
+        ([step(state(**ALIVE))], ""),  # nothing used them: the answer is judged elsewhere
+        ([step(state()), forward(state(**PRUNED)), forward(state(**ALIVE))], ""),  # a line search
+        ([forward(state(**ALIVE)), step(state()), forward(state(**PRUNED))], ""),
+        ([step(state()), forward(state(**ALIVE))], "3 pruned weights are not 0 at the next use after optimizer step 1"),
+        ([step(state()), forward(state(**PRUNED))] * 2 + [step(state()), forward(state(**ALIVE))], "3 pruned|step 3"),
+        ([step(state()), forward(state(b_weight=[[5], [9]], a_weight=[[4, 3, 0, 0]]), learns=False)], "1 pruned"),
+    ],
+)
+def test_pruned_weights_are_judged_at_the_first_use_after_each_step(after, got):
+    found = verdict(training.check_zero_every_step, recorded([*FINAL, *after]))
+    assert all(part in found for part in got.split("|")) and bool(found) == bool(got)
+
+
+@pytest.mark.parametrize(
+    ("events", "mask", "why"),
+    [
+        ([forward(state(**PRUNED))], None, "no optimizer step on the network was seen"),
+        (FINAL[:2], None, "nothing was trained after the mask was applied"),
+        ([*FINAL[:2], forward(state(**PRUNED), learns=False)], None, "nothing was trained after"),
+        ([*FINAL[:2], step(state(**PRUNED))], None, "nothing was trained after"),
+        (FINAL, {"a.weight": [[1] * 4], "b.weight": [[1], [1]]}, "nothing was pruned"),
+    ],
+)  # fmt: skip
+def test_without_training_under_the_mask_nothing_is_judged(events, mask, why):
+    seen = recorded(events, mask)
+    for judge in (training.check_zero_every_step, training.check_rewinds, abilities.check_optimizer_state):
+        assert verdict(judge, seen).startswith(f"not judged: {why}")
+
+
+@pytest.mark.parametrize(
+    ("start", "got"),
+    [
+        (PRUNED, ""),
+        (PRUNED | {"a_weight": [[4, 9, 0, 0]]}, "1 of 2 kept weights of 'a.weight' differ from .initial"),
+        (PRUNED | {"b_weight": [[-5], [0]]}, "1 of 1 kept weights of 'b.weight' differ"),
+        (PRUNED | {"a_bias": [9]}, ""),
+    ],
+)
+def test_rewinding_is_judged_by_the_kept_weights(start, got):
+    seen = recorded([forward(state()), step(state(a_weight=[[9, 9, 9, 9]])), forward(state(**start)), step(state())])
+    found = verdict(training.check_rewinds, seen)
+    assert found.startswith(got) and bool(found) == bool(got)
+    assert verdict(training.check_rewinds_rest, seen) == ("a.bias differ from .initial" if "a_bias" in start else "")
+
+
+@pytest.mark.parametrize(
+    ("steps", "got"),
+    [
+        ([()], ""),
+        ([(), ("momentum_buffer",)], ""),
+        ([("exp_avg", "step")], "an optimizer that brings exp_avg, step from earlier training"),
+        ([], "not judged: no optimizer step was seen after the mask was applied"),
+    ],
+)
+def test_the_first_step_under_the_mask_may_carry_nothing(steps, got):
+    before = [forward(state()), step(state(), carried=("momentum_buffer",)), forward(state(**PRUNED))]
+    seen = recorded([*before, *(step(state(**PRUNED), carried=carried) for carried in steps)])
+    assert verdict(training.check_rewinds_optimizer, seen) == got
+
+
+LARGEST = {"a_weight": [[9, 8, 2, 2]], "b_weight": [[9], [1]]}
+CROSSED = {"a_weight": [[3, 3, 2, 2]], "b_weight": [[9], [4]]}  # the largest of each layer, not of all
+OTHER = {"a_weight": [[1, 8, 2, 2]], "b_weight": [[9], [1]]}
+
+
+@pytest.mark.parametrize("scope", ["global", "layer", "other"])
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_kept_weights_were_once_the_largest(scope, trained):
+    start, end = state(**OTHER), [forward(state(**PRUNED)), step(state(**LARGEST))] if trained else []
+
+    def found(*states, scope=scope):
+        seen = recorded([forward(start), *(step(one) for one in states), *end])
+        seen.given = start
+        return verdict(training.check_keeps_largest, seen, scope=scope)
+
+    assert found(state(**LARGEST)) == "" and found(state(**LARGEST), start) == ""
+    assert found(start, start) == "in none of 4 states before the mask were the kept weights the largest"
+    assert found(state(**CROSSED)) == ("" if scope != "global" else found(start))
+    assert found(state(a_weight=[[-9, 8, 2, -2]], b_weight=[[2], [1]])) == ""
+    assert found(state(a_weight=[[9, 2, 2, 1]], b_weight=[[2], [2]])) == ""  # ties may go either way
+
+
+def test_without_a_step_the_largest_are_looked_for_in_vain():
+    seen = recorded([forward(state())])
+    assert verdict(training.check_keeps_largest, seen).startswith("not judged: no optimizer step")
+    full = recorded(FINAL[:2], mask={"a.weight": [[1, 1, 1, 1]], "b.weight": [[0], [0]]})
+    assert verdict(training.check_keeps_largest, full, scope="layer") == ""  # full and empty layers leave no choice
+    assert verdict(training.check_keeps_largest, full, scope="global") != ""
+
+
+@pytest.mark.parametrize(
+    ("judge", "key"), [(training.check_deterministic, "repeat"), (training.check_ignores_global, "world")]
+)
+def test_two_runs_are_compared_bit_by_bit(judge, key):
+    assert verdict(judge, recorded(), recorded(), key) == ""
+    moved = recorded(mask=MASK | {"a.weight": [[0, 1, 1, 0]]})
+    assert verdict(judge, recorded(), moved, key).endswith("2 of 4 mask entries of 'a.weight' differ")
+    other = recorded(weights=state(**PRUNED, b_bias=[1, 3]))
+    assert verdict(judge, recorded(), other, key).endswith("weights of 'b.bias' differ")
+
+
+def test_another_seed_draws_another_mask():
+    same, moved = recorded(), recorded(mask=MASK | {"b.weight": [[0], [1]]})
+    assert verdict(training.check_seeds_differ, recorded(), same, "seed") == "two seeds give the same random mask"
+    assert verdict(training.check_seeds_differ, recorded(), moved, "seed") == ""
+
+
+@pytest.mark.parametrize(("overlap", "got"), [(75, "+25"), (74, ""), (26, ""), (25, "-25")])
+@pytest.mark.parametrize("where", ["given", "trained", "later", "not learned"])
+def test_a_random_mask_may_be_unlikely_to_seven_deviations(overlap, got, where):
+    """Of 200 weights 100 are kept, 50 +- 3.54 of the 100 largest by chance: 24.8 is the most."""
+    kept = torch.zeros(200, dtype=torch.bool)
+    kept[:overlap], kept[100 : 200 - overlap] = True, True
+    telling = {"a.weight": torch.arange(200.0, 0, -1)}
+    neutral = {"a.weight": telling["a.weight"].view(2, 100).t().reshape(-1)}
+    first, unlearned, second, third = (
+        telling if where == name else neutral for name in ("given", "not learned", "trained", "later")
+    )
+    seen = recorded([forward(unlearned, learns=False), forward(second), step(third), forward(third)])
+    seen.result.mask, seen.given = {"a.weight": kept}, first
+    found = verdict(training.check_random, seen)
+    beyond = f"the initially largest weights of their layers are kept {got} times beyond expectation"
+    assert found == (beyond if got and where in ("given", "trained") else "")
+
+
+def test_chance_adds_up_over_layers_and_full_layers_have_none():
+    seen = recorded([forward(state()), step(state())])
+    seen.result.mask = {"a.weight": torch.ones(1, 4, dtype=torch.bool), "b.weight": torch.zeros(2, 1, dtype=torch.bool)}
+    assert verdict(training.check_random, seen) == "not judged: nothing was drawn: layers are full or empty"
+    half = torch.arange(60) < 30
+    for layers, wrong in ((1, True), (2, False)):  # 15 too many: 7 deviations of one layer are 13.7, of two 19.3
+        drawn = half[torch.randperm(60, generator=torch.Generator().manual_seed(1))]
+        seen.result.mask = {str(n): half if n == 0 else drawn for n in range(layers)}
+        seen.given = {str(n): torch.arange(60.0, 0, -1) for n in range(layers)}
+        surplus = sum(int((kept & half).sum()) - 15 for kept in seen.result.mask.values())
+        seen.events = [forward({name: value.flip(0).roll(15) for name, value in seen.given.items()}), step(state())]
+        assert bool(verdict(training.check_random, seen)) == wrong and 13.7 < surplus < 19.3
+
+
+def test_a_state_that_was_pruned_before_it_was_trained_shows_nothing_about_chance():
+    seen = recorded([forward(state()), step(state())])
+    kept = torch.arange(100) < 50
+    seen.result.mask, seen.given = {"a.weight": kept}, {"a.weight": kept * torch.arange(200.0, 100.0, -1)}
+    seen.events = [forward({"a.weight": torch.arange(100.0).view(50, 2).t().reshape(-1)}), step(state())]
+    assert verdict(training.check_random, seen) == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "learns", "got"),
+    [
+        ([1.0, 2.0], True, ""), ([5.0, 1.0], True, "a gradient from 1 validation rows"), ([5.0, 6.0], False, ""),
+        ([6.0, 5.0], True, "a gradient from 2 validation rows"), (None, True, ""),
+    ],
+)  # fmt: skip
+def test_validation_rows_give_no_gradient(rows, learns, got):
+    given = None if rows is None else torch.tensor(rows)[:, None]
+    events = [forward(state(), learns, rows=given), step(state())]
+    assert verdict(training.check_no_validation, recorded(events)) == got
+    assert verdict(training.check_no_validation, recorded(events[:1])).startswith("not judged: no optimizer step")
+
+
+def look(values, loss, rows=(5.0, 6.0), learns=False, training=False):
+    """An evaluation with a cross-entropy of `loss` on each row: log(1 + exp(-margin)) for class 0."""
+    margin = -math.log(math.expm1(loss))
+    logits = torch.tensor([[margin, 0.0]]).repeat(len(rows), 1)
+    return Event("forward", values, training, torch.tensor(rows)[:, None], logits, learns)
+
+
+def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
+    def found(*events):
+        return [(index, round(loss, 5)) for index, loss, _ in training.evaluations(recorded(events))]
+
+    one = state()
+    assert found(look(one, 0.5)) == [(0, 0.5)]
+    assert found(look(one, 0.5, (6.0,)), look(one, 0.7, (5.0,))) == [(1, 0.6)]
+    assert found(look(one, 0.5, (6.0,)), step(one), look(one, 0.7, (5.0,))) == []
+    assert found(look(one, 0.5, (6.0,)), look(one, 0.5, (6.0,))) == []
+    assert (
+        found(look(one, 0.5, (1.0, 5.0, 6.0))) == [] and found(look(one, 0.5, (5.0, 1.0)), look(one, 1, (6.0,))) == []
+    )
+    assert found(look(one, 0.5, learns=True)) == [] and found(look(one, 0.5, training=True)) == []
+    assert found(look(one, 0.5), look(one, 0.25), step(one), look(one, 2.0)) == [(0, 0.5), (1, 0.25), (3, 2.0)]
+    silent = look(one, 0.5)
+    silent.rows = None
+    assert found(silent, look(one, 0.5)) == [(1, 0.5)]
+    flat = look(one, 0.5)
+    flat.logits = flat.logits[:, 0]
+    assert found(flat) == []
+    mute = look(one, 0.5)
+    mute.logits = None
+    assert found(mute) == []
+
+
+def epochs(*losses, weights=None):
+    """Training passes, steps and evaluations; the weight of `a` is the epoch's number."""
+    events = []
+    for number, loss in enumerate(losses):
+        now = state(a_weight=[[number + 1.0] * 4])
+        events += [forward(state(a_weight=[[float(number)] * 4])), step(now, by=0), look(now, loss)]
+    return events
+
+
+def stopping(events, patience=2, pressed=(), key=None):
+    seen = recorded(events)
+    seen.given = state(a_weight=[[0.0] * 4])
+    best = [i for i, _, _ in training.evaluations(seen)]
+    for first in best:
+        for last in best:
+            seen.memory[(first, last)] = [(0.0, 0.0)]
+    if key is not None:
+        seen.memory[tuple(best[i] for i in key)] = list(pressed)
+    return verdict(training.check_stops, seen, stops_early=patience)
+
+
+LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0] * 4]))
+
+
+def test_stopping_goes_on_from_the_best_weights():
+    worse = epochs(1.0, 0.5, 0.6, 0.7)  # best after epoch 2
+    text = "training goes on from the last weights, {} evaluations after the best validation loss"
+    assert stopping([*worse, BEST]) == "" and stopping(worse) == ""
+    assert stopping([*worse, LAST]) == text.format(2)
+    assert stopping([*worse, LAST, BEST]) == text.format(2) and stopping([*worse, BEST, LAST]) == ""
+    assert stopping([*worse, look(state(), 0.1), LAST]) == text.format(2)
+    assert stopping([*worse, LAST], 3) == "not judged: the patience never ran out on this problem"
+    assert stopping([*epochs(1.0, 0.5, 0.6, 0.4), LAST]) == "not judged: the patience never ran out on this problem"
+    assert stopping([*epochs(1.0, 0.5, 0.5, 0.5), LAST]) == text.format(2)  # equal is no progress
+    masked = forward(state(a_weight=[[0.0, 0.0, 0.0, 4.0]]))
+    assert stopping([*worse, masked]) == text.format(2), "pruned weights tell nothing, the others do"
+    nothing = forward(state(a_weight=[[0.0] * 4]))
+    assert stopping([*worse, nothing]) == "" and stopping([*worse, forward(state(a_weight=[[9.0] * 4]))]) == ""
+    assert stopping([*worse, forward(state(a_weight=[[4.0, 4.0, 4.0, 2.0]]))]) == ""
+    assert stopping([step(state())]).startswith("no pass over the validation split")
+    assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
+
+
+def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
+    worse, over = epochs(1.0, 0.5, 0.6, 0.7), "not judged: the first training ended before its patience ran out"
+    second = copy.deepcopy(worse)
+    second[-2].by = 1
+    assert stopping([*second, LAST]) == over
+    later = [*worse, step(state(), by=1), LAST]
+    assert stopping(later) != over
+    moved = copy.deepcopy(worse)
+    moved[6].state["a.weight"][0, 0] += 1  # other weights than the last step left
+    assert stopping([*moved, LAST]) == over
+    unlearned = copy.deepcopy(worse)
+    unlearned.insert(6, forward(state(a_weight=[[7.0] * 4]), learns=False))
+    assert stopping([*unlearned, LAST]) not in ("", over)
+    for goes, stays, ended in ((2e-4, 0.0, True), (2e-4, 1.5e-4, False), (-2e-4, 0.0, False)):
+        assert (stopping([*worse, LAST], pressed=[(0.0, 0.0), (goes, stays)], key=(1, 3)) == over) == ended
+    assert stopping([*worse, LAST], pressed=[(1.0, 0.0)], key=(0, 3)) != over, "what came before the best is the past"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "got"),
+    [
+        ([(0.5, 0.1), (0.9, 0.1)], ""), ([(0.5, 0.1), (0.5, 0.1004)], ""), ([(0.01, 0.1), (0.01, 0.10005)], ""),
+        ([(0.5, 0.1), (0.5, 0.1007)], "a penalty on kept weights that varies from 0.1 to 0.1007"),
+        ([(0.01, 0.1), (0.01, 0.10014)], "a penalty on kept weights that varies from 0.1 to 0.1001"),
+        ([(0.7, 0.3), (0.8, 0.2)], "a penalty on kept weights that varies from 0.2 to 0.3"),
+        ([(-0.6, 0.1), (0.1, 0.1005)], ""),
+        ([], "not judged: no optimizer step with its own forward and backward pass was seen before the mask"),
+    ],
+)  # fmt: skip
+def test_kept_weights_feel_a_constant(pairs, got):
+    seen = recorded()
+    seen.memory[(0, None)] = pairs
+    assert verdict(penalty.check_outside, seen) == got
+
+
+def ramp(step):
+    return 0.1 * step
+
+
+@pytest.mark.parametrize(
+    ("strengths", "got"),
+    [
+        ([0, 0, 0.1, 0.2, 0.3], ""), ([0.1, 0.2], ""), ([0, 0.1002, 0.2004], ""), ([1e-4, 0.1], ""),
+        ([0, 0.2, 0.3], "a penalty of 0.2 at step 1 of the ramp"),
+        ([0, 0.1, 0.2, 0.2], "a penalty of 0.2 at step 3 of the ramp"),
+        ([0, 0.1, 0.2006], "a penalty of 0.2006 at step 2"), ([0, 0.1, 0.1994], "a penalty of 0.1994 at step 2"),
+        ([0, 0.1004], "a penalty of 0.1004 at step 1"), ([0, 0.1, 0.2, 0], "a penalty of 0 at step 3"),
+        ([0, 0, 0], "no penalty on the weights that go at any step"), ([2e-4, 0.1], "a penalty of 0.0002 at step 1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("decay", [0.0, 0.25])
+def test_the_strength_follows_the_schedule(strengths, got, decay):
+    seen = recorded()
+    seen.memory[(0, None)] = [(strength + decay, decay) for strength in strengths]
+    found = verdict(penalty.check_schedule, seen, penalty=ramp)
+    assert found.startswith(got) and bool(found) == bool(got)
+    seen.memory[(0, None)] = [(10.0 * strength, 0.0) for strength in strengths]
+    assert verdict(penalty.check_schedule, seen, penalty=lambda step: 0.0).startswith("not judged: the declared")
