@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases
+from unilth.sims.invariants.finder_result import FORM, KIND, check_form, finder_cases
 from unilth.sims.invariants.finder_run import run
 from unilth.sims.invariants.finder_training import check_ignores_global, check_zero_every_step
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
@@ -32,6 +32,8 @@ def check_tied(subject: Subject, case: Case) -> None:
     """Tied weights stay tied, and are counted once."""
     seen = run(subject, case)
     weights, mask = seen.result.weights, seen.mask
+    if "third.weight" not in weights:
+        fail(got=".weights without 'third.weight'", expected="both names of the tied weight, as in the state_dict")
     if not torch.equal(weights["second.weight"], weights["third.weight"]):
         fail(got="second.weight and third.weight, one tensor before, differ", expected="tied weights stay tied")
     if "third.weight" in mask and not torch.equal(mask["second.weight"], mask["third.weight"]):
@@ -75,7 +77,13 @@ def check_optimizer_state(subject: Subject, case: Case) -> None:
 
 def _row(id: str, statement: str, why: str, check: Any, ability_name: str, cases: Any = None) -> Invariant:
     cases = cases or ability_cases(ability_name)
-    return Invariant(id, KIND, statement, why, check, cases, excuse=ability(ability_name), needs=FORM)
+
+    def formed(subject: Subject, case: Case) -> None:
+        """`finder-form` was judged on other networks."""
+        check_form(subject, case)
+        check(subject, case)
+
+    return Invariant(id, KIND, statement, why, formed, cases, excuse=ability(ability_name), needs=FORM)
 
 
 FINDER_ABILITIES = (

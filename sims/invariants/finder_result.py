@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.cases import pruned_count
@@ -138,7 +139,7 @@ def check_own_memory(subject: Subject, case: Case) -> None:
 
 
 def check_untouched(subject: Subject, case: Case) -> None:
-    """The caller's network is as it was: values, buffers, modes, gradients."""
+    """The caller's network is as it was: values, buffers, modes."""
     seen = run(subject, case)
     now = seen.network.state_dict()
     if list(now) != list(seen.given):
@@ -175,9 +176,7 @@ def check_no_empty_layer(subject: Subject, case: Case) -> None:
 def check_nested(subject: Subject, case: Case) -> None:
     """The masks of the rounds only lose weights, and the last is the ticket's."""
     seen = run(subject, case)
-    masks = getattr(seen.result, "masks", None)
-    if not masks:
-        fail(got="no .masks in the answer", expected=".masks, the mask of each round, as nested=True claims")
+    masks = _rounds(seen)
     for number, (before, after) in enumerate(itertools.pairwise(masks), start=1):
         revived = sum(int((after[name] & ~before[name]).sum()) for name in after)
         if revived:
@@ -187,6 +186,26 @@ def check_nested(subject: Subject, case: Case) -> None:
             )
     if not all(torch.equal(masks[-1][name], kept) for name, kept in seen.mask.items()):
         fail(got="the last of .masks differs from .mask", expected="the same mask")
+
+
+def _rounds(seen: Run) -> list[State]:
+    """The masks of the rounds, each of which has the form of the ticket's."""
+    masks = getattr(seen.result, "masks", None)
+    if masks is None or (isinstance(masks, list | tuple) and not masks):
+        fail(got="no .masks in the answer", expected=".masks, the mask of each round, as nested=True claims")
+    if not isinstance(masks, list | tuple):
+        fail(got=f".masks of type {type(masks).__name__}", expected="a list with the mask of each round")
+    for number, mask in enumerate(masks, start=1):
+        fits = isinstance(mask, dict) and set(mask) == set(seen.mask)
+        for name, kept in seen.mask.items():
+            fits = fits and isinstance(mask[name], Tensor) and mask[name].dtype == torch.bool
+            fits = fits and mask[name].shape == kept.shape
+        if not fits:
+            fail(
+                got=f"the mask of round {number} differs from .mask in type, names, shapes or dtype",
+                expected="a dict of boolean tensors for the same weights in every round",
+            )
+    return list(masks)
 
 
 def check_self_contained(subject: Subject, case: Case) -> None:

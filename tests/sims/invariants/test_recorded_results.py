@@ -134,6 +134,23 @@ def test_the_masks_of_the_rounds_are_nested():
     assert verdict(judge, recorded(masks=[full, full])) == "the last of .masks differs from .mask"
 
 
+@pytest.mark.parametrize(
+    ("masks", "got"),
+    [
+        (3, ".masks of type int"), (iter(()), ".masks of type tuple_iterator"), ({}, ".masks of type dict"),
+        ([3], "round 1"), ([{}], "round 1"), (["last", {}], "round 2"), (["float"], "round 1"), (["flat"], "round 1"),
+        ([{"a.weight": [[True] * 4], "b.weight": [[True]] * 2}], "round 1"),
+    ],
+)  # fmt: skip
+def test_rounds_that_are_no_masks_are_named(masks, got):
+    last = tensors(MASK, torch.bool)
+    forms = {"last": last, "float": tensors(MASK), "flat": {name: kept.flatten() for name, kept in last.items()}}
+    if isinstance(masks, list):
+        masks = [forms[one] if isinstance(one, str) else one for one in masks]
+    found = verdict(results.check_nested, recorded(masks=masks))
+    assert found == (got if got[0] == "." else f"the mask of {got} differs from .mask in type, names, shapes or dtype")
+
+
 def test_a_dense_ticket_holds_no_weight_at_zero():
     full = {"a.weight": [[1, 1, 1, 1]], "b.weight": [[1], [1]]}
     judge = results.check_dense
@@ -159,3 +176,50 @@ def test_states_are_compared_under_the_names_that_are_asked_for():
     one, other = state(), state(b_bias=[9, 9])
     assert not equal_states(one, other) and equal_states(one, other, ["a.weight"])
     assert not equal_states(one, other, ["a.weight", "b.bias"])
+
+
+def test_tied_weights_stay_tied():
+    both = torch.tensor([1.0, 0.0])
+    seen = recorded([*FINAL, step(state(**PRUNED))])
+    assert verdict(abilities.check_tied, recorded(FINAL, weights={"second.weight": both})).startswith(
+        ".weights without"
+    )
+    seen.result.weights |= {"second.weight": both, "third.weight": both.clone()}
+    assert verdict(abilities.check_tied, seen) == ""
+    seen.result.mask["second.weight"] = both.bool()
+    for event in seen.events:
+        event.state["second.weight"] = both
+    assert verdict(abilities.check_tied, seen) == ""
+    seen.result.mask["third.weight"] = ~both.bool()
+    assert verdict(abilities.check_tied, seen) == "the tied weight has two masks"
+    seen.result.weights["third.weight"] = both + 1
+    assert verdict(abilities.check_tied, seen) == "second.weight and third.weight, one tensor before, differ"
+
+
+@pytest.mark.parametrize(("pruned", "got"), [(None, 2), (0, 1), (2, 2)])
+def test_frozen_weights_keep_their_values_where_they_are_kept(pruned, got):
+    seen = recorded()
+    seen.given["first.weight"] = torch.tensor([1.0, 2.0, 3.0])
+    seen.result.weights["first.weight"] = torch.tensor([0.0, 9.0, 3.0])
+    if pruned is not None:
+        seen.result.mask["first.weight"] = torch.arange(3) != pruned
+    assert verdict(abilities.check_frozen, seen) == f"{got} values of the frozen 'first.weight' changed"
+    seen.result.weights["first.weight"] = seen.given["first.weight"].clone()
+    assert verdict(abilities.check_frozen, seen) == ""
+
+
+def test_half_precision_gives_an_exact_ticket_in_half_precision():
+    seen = recorded([*FINAL, step(state(**PRUNED))])
+    seen.result.weights["first.weight"] = torch.ones(1)
+    assert verdict(abilities.check_bfloat16, seen) == "weights of dtype torch.float32"
+    seen.result.weights["first.weight"] = torch.ones(1, dtype=torch.bfloat16)
+    assert verdict(abilities.check_bfloat16, seen) == ""
+    seen.result.weights["a.weight"] = state()["a.weight"]
+    assert verdict(abilities.check_bfloat16, seen) == "2 pruned weights are not 0"
+
+
+@pytest.mark.parametrize("row", [row for row in abilities.FINDER_ABILITIES if row.id != "finder-dropout"])
+def test_an_answer_without_form_is_judged_by_its_form(row):
+    seen = recorded([*FINAL, step(state(**PRUNED))])
+    del seen.result.weights["a.weight"]
+    assert verdict(row.check, seen) == ".weights without a.weight"
