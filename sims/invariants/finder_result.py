@@ -61,9 +61,10 @@ def check_form(subject: Subject, case: Case) -> None:
                 )
             if not bool(torch.isfinite(value).all()):
                 fail(got=f".{part}[{name!r}] holds NaN or infinity", expected="finite values")
-        missing = sorted(set(seen.names) - set(state_of(seen.result, part)))
+        wanted = set(seen.names) if part == "weights" else set(seen.given)  # finder-self-contained loads .weights
+        missing = sorted(wanted - set(state_of(seen.result, part)))
         if missing:
-            fail(got=f".{part} without {', '.join(missing)}", expected="every weight of the network")
+            fail(got=f".{part} without {', '.join(missing)}", expected="every tensor of the network's state_dict")
 
 
 def check_prunable_only(subject: Subject, case: Case) -> None:
@@ -113,8 +114,11 @@ def check_initial(subject: Subject, case: Case) -> None:
     seen = run(subject, case)
     starts = [seen.given, *(event.state for event in seen.events if event.kind == "forward" and event.learns)][:2]
     initial = state_of(seen.result, "initial")
-    if not any(equal_states(initial, start, seen.names) for start in starts):
-        wrong = [name for name in seen.names if not torch.equal(initial[name], seen.given[name])]
+    learned = [name for name in seen.given if name in seen.learnable]
+    buffers = [name for name in seen.given if name not in seen.learnable]
+    fits = any(equal_states(initial, start, learned) for start in starts)
+    if not fits or not all(any(torch.equal(initial[name], start[name]) for start in starts) for name in buffers):
+        wrong = [name for name in seen.given if not any(torch.equal(initial[name], start[name]) for start in starts)]
         trained = equal_states(initial, seen.result.weights, seen.names)
         what = "the weights after training" if trained else "neither the given nor the first trained weights"
         fail(got=f".initial holds {what} in {', '.join(wrong)}", expected="the values that training started from")
@@ -139,7 +143,7 @@ def check_own_memory(subject: Subject, case: Case) -> None:
 
 
 def check_untouched(subject: Subject, case: Case) -> None:
-    """The caller's network is as it was: values, buffers, modes."""
+    """The caller's network is as it was: values, buffers, modes, what is learned, no gradients or hooks left."""
     seen = run(subject, case)
     now = seen.network.state_dict()
     if list(now) != list(seen.given):
@@ -153,6 +157,14 @@ def check_untouched(subject: Subject, case: Case) -> None:
     modes = {name: module.training for name, module in seen.network.named_modules()}
     if modes != seen.modes:
         fail(got="the caller's network was switched between training and evaluation", expected="the mode it had")
+    now_learnable = {name: parameter.requires_grad for name, parameter in seen.network.named_parameters()}
+    if now_learnable != seen.learnable:
+        fail(got="requires_grad of the caller's parameters was changed", expected="as it was")
+    left = [name for name, parameter in seen.network.named_parameters() if parameter.grad is not None]
+    if left:
+        fail(got=f"gradients are left on {', '.join(left)} of the caller's network", expected="none, as before")
+    if any(module._forward_hooks or module._forward_pre_hooks for module in seen.network.modules()):
+        fail(got="hooks are left on the caller's network", expected="none, as before")
 
 
 def check_data(subject: Subject, case: Case) -> None:
@@ -225,14 +237,43 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     if not seen.steps():
         raise NotJudged("no optimizer step on the network was seen")
     wanted = masked(weights, seen.mask)
+    _judge_trained(seen, wanted)
+    kinds = {name: value.dtype for name, value in wanted.items()}
+    states = [{name: value.to(kinds[name]) for name, value in state.items()} for state in states]
     for state in {id(state): state for state in reversed(states)}.values():
         if equal_states(wanted, masked(state, seen.mask)):
             return
-    parameters = {name for name, _ in seen.network.named_parameters()}
-    known = any(equal_states(wanted, masked(state, seen.mask), parameters) for state in states)
+    known = any(equal_states(wanted, masked(state, seen.mask), seen.learnable) for state in states)
+    if not known and _between(wanted, [masked(state, seen.mask) for state in states], seen.learnable):
+        raise NotJudged("the answer lies between states of training, as an average of them does")
     what = "with other buffers (batch-norm statistics) than it had then" if known else "that the network never had"
     fail(
         got=f".weights is a state {what}", expected="one state of the trained network, parameters and buffers together"
+    )
+
+
+def _judge_trained(seen: Run, wanted: State) -> None:
+    """Accuse an answer that is where the training under the mask began, if that training led elsewhere."""
+    try:
+        events = seen.events[seen.final_phase() :]
+    except NotJudged:
+        return
+    start = masked(events[0].state, seen.mask)
+    later = [masked(event.state, seen.mask) for event in events if event.kind == "step"]
+    stood = any(equal_states(state, start, seen.names) for state in later)
+    if later and not stood and equal_states(wanted, start, seen.names):
+        fail(
+            got=f".weights as they were before the {len(later)} optimizer steps under the mask",
+            expected="the state_dict after training",
+        )
+
+
+def _between(wanted: State, states: list[State], names: Any) -> bool:
+    """Whether each value lies within those that it had in some states."""
+    return all(
+        bool((wanted[name] >= torch.stack([state[name] for state in states]).amin(0)).all())
+        and bool((wanted[name] <= torch.stack([state[name] for state in states]).amax(0)).all())
+        for name in names
     )
 
 
@@ -242,7 +283,7 @@ def masked(state: State, mask: State) -> State:
 
 
 def check_dense(subject: Subject, case: Case) -> None:
-    """At sparsity 0 nothing is pruned and no weight is held at 0."""
+    """At sparsity 0 nothing is pruned, no weight is held at 0, and the answer is trained if others are."""
     seen: Run = run(subject, case)
     for name, kept in seen.mask.items():
         if not bool(kept.all()):
@@ -250,6 +291,11 @@ def check_dense(subject: Subject, case: Case) -> None:
         zeros = int((seen.result.weights[name] == 0).sum())
         if zeros:
             fail(got=f"{zeros} weights of {name!r} are exactly 0 at sparsity 0", expected="a dense network")
+    if equal_states(seen.result.weights, state_of(seen.result, "initial"), seen.names):
+        pruned = run(subject, case, sparsity=0.73)
+        start = masked(state_of(pruned.result, "initial"), pruned.mask)
+        if not equal_states(masked(pruned.result.weights, pruned.mask), start, seen.names):
+            fail(got=".weights are .initial at sparsity 0, and are not at sparsity 0.73", expected="dense training")
 
 
 def dense_cases(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -313,7 +359,7 @@ FINDER_RESULT = (
     ),
     _row(
         "finder-network-untouched",
-        "The caller's network keeps its values, buffers and modes.",
+        "The caller's network keeps its values, buffers and modes; no gradient or hook is left on it.",
         "a comparison of several finders on 'the same' initial network, each of which trained it a bit",
         check_untouched,
     ),
@@ -341,14 +387,14 @@ FINDER_RESULT = (
     ),
     _row(
         "finder-self-contained",
-        "`.weights` load into a fresh network and are one state that training had, buffers included.",
+        "`.weights` load into a fresh network and are one state that training came to, buffers included.",
         "parameters restored from the best epoch and batch-norm statistics left from the last one",
         check_self_contained,
         needs=(*FORM, "finder-zero-in-result"),
     ),
     _row(
         "finder-sparsity-zero",
-        "At sparsity 0 nothing is pruned and no weight is held at 0.",
+        "At sparsity 0 nothing is pruned, no weight is held at 0, and training is as dense as anywhere.",
         "open_lth prunes one weight at sparsity 0, so its dense baseline is not dense",
         check_dense,
         dense_cases,

@@ -22,6 +22,7 @@ class Run:
     network: nn.Module
     given: State
     modes: dict[str, bool]
+    learnable: dict[str, bool]
     data: problems.Data
     pristine: problems.Data
     result: Any
@@ -73,12 +74,13 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
     made, given_data = problems.network(case), problems.data(case)
     given = {name: value.detach().clone() for name, value in made.state_dict().items()}
     modes = {name: module.training for name, module in made.named_modules()}
+    learnable = {name: parameter.requires_grad for name, parameter in made.named_parameters()}
     pristine, observer = copy.deepcopy(given_data), Observer(made)
     with one_thread(), global_state(world), observer.watching():
         result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
     live = [observer.snapshot(model) for model in observer.models]
     events, names, held = observer.events, problems.prunable(made), observer.optimizer_state()
-    return Run(made, given, modes, given_data, pristine, result, events, names, live, held)
+    return Run(made, given, modes, learnable, given_data, pristine, result, events, names, live, held)
 
 
 def state_of(result: Any, part: str) -> State:

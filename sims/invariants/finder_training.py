@@ -8,32 +8,42 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_penalty import VISIBLE, strengths
-from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, first_case
-from unilth.sims.invariants.finder_run import Run, equal_states, run
+from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, first_case, masked
+from unilth.sims.invariants.finder_run import Run, equal_states, run, state_of
+from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.mask_chance import SIGMAS
-from unilth.sims.invariants.observe import Event, State, row_keys
+from unilth.sims.invariants.observe import Event, State, places
 
 
 def check_zero_every_step(subject: Subject, case: Case) -> None:
-    """From the first training pass under the final mask on, pruned weights are 0 at the first use after every step.
+    """From a model's first training pass under the final mask on, pruned weights are 0 at its first use after a step.
 
     Judged there and not inside the optimizer, as a loop may mask right after `optimizer.step()`; and not at later uses,
     as an optimizer may try other points on its way to the next step (LBFGS's line search, sharpness-aware training).
+    Other models that the finder uses meanwhile (a teacher, another candidate) are not the ticket.
     """
     seen = run(subject, case)
-    steps, judged = 0, True
+    steps: dict[int, int] = {}
+    stepped: set[int] = set()  # models of the ticket that have not been used since their last step
     for event in seen.events[seen.final_phase() :]:
+        if event.kind == "step" and event.model in steps:
+            steps[event.model] += 1
+            stepped.add(event.model)
         if event.kind == "step":
-            steps, judged = steps + 1, False
             continue
-        if judged or seen.pruned_zero(event.state):
-            judged = True
+        if seen.pruned_zero(event.state):
+            if event.learns:
+                steps.setdefault(event.model, 0)
+            stepped.discard(event.model)
+        if event.model not in stepped:
             continue
         alive = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
         fail(
-            got=f"{alive} pruned weights are not 0 at the next use after optimizer step {steps} under the mask",
+            got=f"{alive} pruned weights are not 0 at the next use after optimizer step {steps[event.model]} "
+            "under the mask",
             expected="exactly 0 after every step, whatever momentum, Adam's state or weight decay hold",
         )
 
@@ -41,7 +51,11 @@ def check_zero_every_step(subject: Subject, case: Case) -> None:
 def check_rewinds(subject: Subject, case: Case) -> None:
     """Training under the final mask starts with kept weights at their initial values."""
     seen = run(subject, case)
-    state = seen.events[seen.final_phase()].state
+    try:
+        state = seen.events[seen.final_phase()].state
+    except NotJudged:
+        _judge_dense_training(seen, case)
+        raise
     for name, kept in seen.mask.items():
         different = int((state[name] != seen.result.initial[name])[kept].sum())
         if different:
@@ -49,6 +63,29 @@ def check_rewinds(subject: Subject, case: Case) -> None:
                 got=f"{different} of {int(kept.sum())} kept weights of {name!r} differ from .initial",
                 expected="exactly their initial values",
             )
+
+
+def _judge_dense_training(seen: Run, case: Case) -> None:
+    """Accuse a run without training under the mask whose last training pass used the pruned weights for certain.
+
+    For certain means: the network with exactly those weights gives the logits that were seen. A loop that masks inside
+    its forward pass gives others, and is not judged.
+    """
+    last = next((event for event in reversed(seen.events) if event.kind == "forward" and event.learns), None)
+    if last is None or last.rows is None or last.logits is None or seen.pruned_zero(last.state):
+        return
+    fresh = problems.network(case)
+    with one_thread(), torch.no_grad():
+        fresh.load_state_dict(last.state)
+        used = fresh.train(last.training)(last.rows)
+        fresh.load_state_dict(masked(last.state, seen.mask))
+        under_mask = fresh.train(last.training)(last.rows)
+    if torch.equal(used, last.logits) and not torch.equal(used, under_mask):
+        alive = sum(int(last.state[name][~kept].count_nonzero()) for name, kept in seen.mask.items())
+        fail(
+            got=f"no training under the final mask: {alive} pruned weights took part in the last training pass",
+            expected="training under the mask from the initial values, as rewinds claims",
+        )
 
 
 def check_rewinds_rest(subject: Subject, case: Case) -> None:
@@ -62,20 +99,28 @@ def check_rewinds_rest(subject: Subject, case: Case) -> None:
 
 
 def check_rewinds_optimizer(subject: Subject, case: Case) -> None:
-    """The first step under the final mask finds an optimizer without momentum or other state of earlier training."""
+    """The first step of each optimizer under the final mask finds no momentum or other state of earlier training."""
     seen = run(subject, case)
-    first = next((event for event in seen.events[seen.final_phase() :] if event.kind == "step"), None)
-    if first is None:
+    firsts: dict[int, Event] = {}
+    for event in seen.events[seen.final_phase() :]:
+        if event.kind == "step":
+            firsts.setdefault(event.by, event)
+    if not firsts:
         raise NotJudged("no optimizer step was seen after the mask was applied")
-    if first.carried:
-        fail(
-            got=f"an optimizer that brings {', '.join(first.carried)} from earlier training",
-            expected="one that starts anew, as the weights do",
-        )
+    for first in firsts.values():
+        if first.carried:
+            fail(
+                got=f"an optimizer that brings {', '.join(first.carried)} from earlier training",
+                expected="one that starts anew, as the weights do",
+            )
 
 
 def check_keeps_largest(subject: Subject, case: Case) -> None:
-    """In some state that the network had before the mask was applied, the kept weights were the largest."""
+    """In some state that the network had before the mask was applied, the kept weights were the largest.
+
+    Where training under the mask starts again from the initial values, after other training, those do not count: a mask
+    of theirs would have been taken after rewinding.
+    """
     seen = run(subject, case)
     try:
         end = seen.final_phase()
@@ -84,10 +129,15 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         if not seen.steps():
             raise
     candidates = [seen.given, *(event.state for event in seen.events[:end])]
+    trained = any(event.kind == "step" for event in seen.events[:end])
+    if subject.claims.rewinds and trained:
+        start = state_of(seen.result, "initial")
+        candidates = [state for state in candidates if not equal_states(state, start, seen.names)]
     if not any(_largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
         fail(
             got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",
-            expected="the largest magnitudes of some state of the network",
+            expected="the largest magnitudes of some state of the network"
+            + (" in training" if subject.claims.rewinds and trained else ""),
         )
 
 
@@ -160,39 +210,46 @@ def check_random(subject: Subject, case: Case) -> None:
 def check_no_validation(subject: Subject, case: Case) -> None:
     """No gradient comes from a row of the validation split."""
     seen = run(subject, case)
-    if not seen.steps():
-        raise NotJudged("no optimizer step on the network was seen")
-    held_out = set(row_keys(seen.pristine.validation[0]))
+    known = torch.cat([seen.pristine.validation[0], seen.pristine.train[0]])
+    held_out, recognised = len(seen.pristine.validation[0]), False
     for event in seen.events:
         if event.kind == "forward" and event.learns and event.rows is not None:
-            guilty = sum(key in held_out for key in row_keys(event.rows))
+            found = [place for place in places(event.rows, known) if place is not None]
+            guilty = sum(place < held_out for place in found)
             if guilty:
                 fail(
                     got=f"a gradient from {guilty} validation rows",
                     expected="validation data only steers stopping",
                 )
+            recognised = recognised or bool(found)
+    if not recognised:
+        raise NotJudged("no training row was recognised as one of those given")
 
 
 def evaluations(seen: Run) -> list[tuple[int, float, State]]:
     """Complete passes over the validation split: (index of the last event, mean cross-entropy, state)."""
-    position = {key: i for i, key in enumerate(row_keys(seen.pristine.validation[0]))}
-    labels = seen.pristine.validation[1]
+    inputs, labels = seen.pristine.validation
     found: list[tuple[int, float, State]] = []
     losses: dict[int, float] = {}
     for index, event in enumerate(seen.events):
         if event.kind == "step":
             losses = {}
-        elif not event.learns and not event.training and event.rows is not None and event.logits is not None:
-            places = [position.get(key) for key in row_keys(event.rows)]
-            if None in places or event.logits.dim() != 2:
+        elif _looks(event) and event.rows is not None and event.logits is not None:
+            where = places(event.rows, inputs)
+            if None in where or event.logits.dim() != 2:
                 continue
-            chosen = torch.tensor(places)
+            chosen = torch.tensor(where)
             parts = F.cross_entropy(event.logits.double(), labels[chosen], reduction="none")
-            losses |= dict(zip(places, parts.tolist(), strict=True))  # type: ignore[arg-type]
+            losses |= dict(zip(where, parts.tolist(), strict=True))  # type: ignore[arg-type]
             if len(losses) == len(labels):
                 found.append((index, sum(losses.values()) / len(labels), event.state))
                 losses = {}
     return found
+
+
+def _looks(event: Event) -> bool:
+    """Whether an event is a forward pass in evaluation mode from which nothing is learned."""
+    return event.kind == "forward" and not event.learns and not event.training
 
 
 def check_stops(subject: Subject, case: Case) -> None:
@@ -202,6 +259,8 @@ def check_stops(subject: Subject, case: Case) -> None:
         raise NotJudged("no optimizer step on the network was seen")
     passes = evaluations(seen)
     if not passes:
+        if any(_looks(event) for event in seen.events):
+            raise NotJudged("no evaluation was recognised as one of the validation split given")
         fail(got="no pass over the validation split in evaluation mode", expected="one after each epoch, to stop by")
     best = 0
     for number, (index, loss, last) in enumerate(passes):
@@ -234,7 +293,7 @@ def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
             return True
         left = event.state if event.kind == "step" else left
     pressed = strengths(seen, case, best, index)
-    return any(goes - stays > VISIBLE for goes, stays in pressed)
+    return any(pair is not None and pair[0] - pair[1] > VISIBLE for pair in pressed)
 
 
 def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
@@ -285,7 +344,7 @@ FINDER_TRAINING = (
         "open_lth-style rewinding to an aliased state, or to one with a mask applied twice, starts somewhere else",
         check_rewinds,
         excuse=_rewinds,
-        needs=(*FORM, "finder-initial-is-initial"),
+        needs=(*FORM, "finder-initial-is-initial", "finder-prunable-only"),
     ),
     _row(
         "finder-rewinds-the-rest",

@@ -38,6 +38,11 @@ def state(**changes):
 PRUNED = {"a_weight": [[4, 3, 0, 0]], "b_weight": [[5], [0]]}
 
 
+def rows(numbers):
+    """An input for each number, unlike the others."""
+    return torch.eye(8)[torch.tensor(numbers).long()]
+
+
 def forward(values, learns=True, **more):
     return Event("forward", values, training=learns, learns=learns, **more)
 
@@ -49,15 +54,16 @@ def step(values, **more):
 def recorded(events=(), mask=None, **result) -> Run:
     network, given = Tiny(), state()
     network.load_state_dict(given)
-    data = Data(*(
-        (torch.tensor(ROWS[split])[:, None], torch.zeros(len(ROWS[split]), dtype=torch.long))
-        for split in ("train", "validation")
-    ))  # fmt: skip
+    splits = ((rows(ROWS[split]), torch.zeros(len(ROWS[split]), dtype=torch.long)) for split in ("train", "validation"))
+    data = Data(*splits)
     answer = {"mask": tensors(MASK if mask is None else mask, torch.bool), "weights": state(**PRUNED)}
     answer = answer | {"initial": state()} | result
     modes = {name: module.training for name, module in network.named_modules()}
+    learnable = dict.fromkeys(dict(network.named_parameters()), True)
     names = ["a.weight", "b.weight"]
-    return Run(network, given, modes, data, copy.deepcopy(data), SimpleNamespace(**answer), list(events), names)
+    return Run(
+        network, given, modes, learnable, data, copy.deepcopy(data), SimpleNamespace(**answer), list(events), names
+    )
 
 
 def verdict(judge, seen, other=None, key="repeat", case=CASE, **claims) -> str:

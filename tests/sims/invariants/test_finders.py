@@ -16,6 +16,7 @@ from unilth.sims.invariants.reference import REFERENCES, Lth, StoppedTicket
 from unilth.sims.invariants.selfcheck import TWINS, killed_by
 from unilth.sims.invariants.twins_finder import FINDER_TWINS, MasksOnlyGradients, OneShot
 from unilth.sims.invariants.twins_mask import ranked
+from unilth.sims.invariants.twins_rewinding import REWINDING_TWINS
 
 KIND = "ticket-finder"
 
@@ -40,7 +41,7 @@ def row(report, id):
     return next(row for row in report.invariants if row.id == id)
 
 
-@pytest.mark.parametrize("twin", FINDER_TWINS, ids=lambda twin: twin.name)
+@pytest.mark.parametrize("twin", (*FINDER_TWINS, *REWINDING_TWINS), ids=lambda twin: twin.name)
 def test_a_twin_is_caught_by_exactly_what_it_declares(twin):
     assert sorted(killed_by(twin)) == sorted(twin.kills)
 
@@ -142,8 +143,9 @@ def unseen(network, data, sparsity, *, seed):
 def test_what_cannot_be_seen_is_not_judged():
     report = check(unseen, budget="quick")
     assert report.ok, str(report)
-    for id in ("finder-zero-after-every-step", "finder-keeps-largest", "finder-no-validation-rows"):
+    for id in ("finder-zero-after-every-step", "finder-keeps-largest", "finder-self-contained"):
         assert row(report, id).status == "not-applicable" and "was seen" in row(report, id).note
+    assert row(report, "finder-no-validation-rows").status == "passed", "its gradients are seen all the same"
 
 
 def test_points_that_an_optimizer_tries_within_a_step_are_not_judged():

@@ -1,0 +1,170 @@
+"""Correct finders that do what a naive judge would take for a mistake: none of them is accused."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_, prune
+
+from unilth.sims.invariants import check, ticket_finder
+from unilth.sims.invariants.reference import Lth, PressedTicket, RandomTicket, StoppedTicket, ramp
+from unilth.sims.invariants.twins_finder import ONE_SHOT, PRESSED, OneShot
+
+
+@ONE_SHOT
+class Distils(OneShot):
+    """The dense network, which teaches the ticket, is asked before each epoch."""
+
+    teacher = None
+
+    def rewind(self):
+        self.teacher = copy.deepcopy(self.network).eval()
+        super().rewind()
+
+    def order(self, n):
+        if self.teacher is not None:
+            with torch.no_grad():
+                self.teacher(self.data.train[0][:8])
+        return super().order(n)
+
+
+@ONE_SHOT
+class UsesTorchsPruning(OneShot):
+    """`torch.nn.utils.prune`, whose `weight` is an old one until its layer is entered."""
+
+    def rewind(self):
+        for name, kept in self.mask.items():
+            prune.custom_from_mask(self.network.get_submodule(name.removesuffix(".weight")), "weight", kept)
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if not name.endswith("_mask"):
+                    value.copy_(self.initial[name.replace("_orig", "")])
+
+    def apply(self):
+        """Done in the forward pass."""
+
+    def finish(self):
+        for name in self.mask:
+            prune.remove(self.network.get_submodule(name.removesuffix(".weight")), "weight")
+        return self.remember()
+
+    def prunable(self):
+        return super().prunable() if not hasattr(self, "mask") or not self.masks else {}
+
+
+@ONE_SHOT
+class TrainsInDouble(OneShot):
+    def duplicate(self, network):
+        return super().duplicate(network).double()
+
+    def rows(self):
+        return self.data.train[0].double(), self.data.train[1]
+
+    def __init__(self, network, data, sparsity, *, seed):
+        super().__init__(network, data, sparsity, seed=seed)
+        kinds = {name: value.dtype for name, value in network.state_dict().items()}
+        self.weights = {name: value.to(kinds[name]) for name, value in self.weights.items()}
+        self.initial = {name: value.to(kinds[name]) for name, value in self.initial.items()}
+
+
+@ONE_SHOT
+class Averages(OneShot):
+    """The mean of the last epochs' weights (SWA): a state that the network never had."""
+
+    def train(self, epochs):
+        self.seen = []
+        for _ in range(epochs):
+            super().train(1)
+            self.seen.append(self.remember())
+
+    def finish(self):
+        mean = {name: sum(state[name].double() for state in self.seen) / len(self.seen) for name in self.initial}
+        return {name: value.to(self.initial[name].dtype) for name, value in mean.items()}
+
+
+@ticket_finder(rewinds=True, keeps="random", scope="global")
+def best_of_three(network, data, sparsity, *, seed):
+    """Three candidates on networks of their own; the ticket is the one with the least validation loss."""
+
+    class Candidate(RandomTicket):
+        rounds, free_epochs = 1, 0
+
+        def choose(self, sparsity):
+            random = {name: torch.rand(kept.shape, generator=self.chance) for name, kept in self.mask.items()}
+            return copy.copy(Lth.choose(SimpleNamespace(prunable=lambda: random, mask=self.mask), sparsity))
+
+    found = [Candidate(network, data, sparsity, seed=100 * seed + n) for n in range(3)]
+    return min(found, key=Candidate.validation_loss)
+
+
+@PRESSED
+class Clips(PressedTicket):
+    def before_step(self, optimizer):
+        super().before_step(optimizer)
+        clip_grad_norm_(self.network.parameters(), 0.5)
+
+
+class Accumulates(PressedTicket):
+    """Two backward passes a step."""
+
+    def before_step(self, optimizer):
+        inputs, labels = self.rows()
+        F.cross_entropy(self.network(inputs[:16]), labels[:16]).backward()
+        super().before_step(optimizer)
+
+
+class PressesByHand(PressedTicket):
+    """w -= lr lambda w beside the gradient's step, as AdamW decays weights."""
+
+    def before_step(self, optimizer):
+        if self.press_step >= 0:
+            with torch.no_grad():
+                for name, weight in self.prunable().items():
+                    weight.sub_(self.lr * ramp(self.press_step) * weight * self.goes[name])
+            self.press_step += 1
+
+
+class StopsStandardised(StoppedTicket):
+    def rows(self):
+        inputs, labels = self.data.train
+        return (inputs - inputs.mean()) / inputs.std(), labels
+
+    def validation_loss(self):
+        given = self.data
+        inputs, labels = given.validation
+        moved = (inputs - given.train[0].mean()) / given.train[0].std()
+        self.data = SimpleNamespace(train=given.train, validation=(moved, labels))
+        loss = super().validation_loss()
+        self.data = given
+        return loss
+
+
+ACCUMULATES = ticket_finder(keeps="largest", scope="global", penalty=ramp)(Accumulates)
+BY_HAND = ticket_finder(keeps="largest", scope="global", penalty=ramp)(PressesByHand)
+STANDARDISED = ticket_finder(keeps="largest", scope="layer", stops_early=2)(StopsStandardised)
+JUDGED = {  # what is judged all the same
+    Distils: "finder-zero-after-every-step", UsesTorchsPruning: "finder-rewinds",
+    TrainsInDouble: "finder-self-contained", Averages: "finder-rewinds", best_of_three: "finder-zero-after-every-step",
+    Clips: "finder-penalty-schedule", ACCUMULATES: "finder-self-contained",
+    BY_HAND: "finder-penalty-outside-mask", STANDARDISED: "finder-stops-early",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("finder", JUDGED, ids=lambda finder: finder.__name__)
+def test_a_careful_finder_is_not_accused(finder):
+    report = check(finder, budget="quick")
+    assert report.ok, str(report)
+    assert {row.id: row.status for row in report.invariants}[JUDGED[finder]] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("finder", "id", "why"),
+    [(Averages, "finder-self-contained", "average"), (BY_HAND, "finder-penalty-schedule", "outside the optimizer")],
+)
+def test_what_cannot_be_told_is_said(finder, id, why):
+    (row,) = check(finder, budget="quick", only=id).invariants
+    assert row.status == "not-applicable" and why in row.note
