@@ -69,7 +69,10 @@ class Subject:
         """Call the target; an exception on an input that the contract allows is a violation, with its text."""
         try:
             return self.target(*args, **kwargs)
-        except Exception as error:  # whatever the target raises is its answer
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever the target raises is its answer; sys.exit() must not be ours
             fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected="an answer, without an exception")
 
     def must_reject(self, what: str, *args: Any, **kwargs: Any) -> None:
@@ -78,7 +81,7 @@ class Subject:
             answer = self.target(*args, **kwargs)
         except ValueError:
             return
-        except Exception as error:  # a TypeError or IndexError deep inside is no clear refusal
+        except (Exception, SystemExit) as error:  # a TypeError or IndexError deep inside is no clear refusal
             fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected=f"ValueError on {what}")
         fail(got=f"accepted it and answered {type(answer).__name__}", expected=f"ValueError on {what}")
 

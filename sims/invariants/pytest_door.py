@@ -35,11 +35,13 @@ def parametrize_with_invariants(
     an expected failure is an xfail, and one that passes fails. It must be an invariant of every target.
 
     Raises:
-        UserError: while collecting, if a target cannot be used or the test does not take two arguments.
+        UserError: while collecting, if there is no target, one cannot be used, or the test does not take two arguments.
     """
     import pytest
 
     sessions = [Session(target, Plan(budget, seed), expected_failures) for target in targets]
+    if not sessions:
+        raise UserError("targets is empty, so that nothing would be checked: name what is to be")
     parameters = [
         pytest.param(
             session.loaded.call,

@@ -141,4 +141,7 @@ def show(report: Report, console: Any) -> None:
                 console.print(f"  {label:<9}{escape(text)}", soft_wrap=True, highlight=False)
         if row.replay:
             console.print(f"  replay   {escape(row.replay)}", soft_wrap=True, highlight=False)
+    blocked = report.counts["blocked"]
+    if blocked:
+        console.print(f"\n[yellow]{blocked} blocked[/]: not judged, as what they need does not hold")
     console.print(f"\n{'[green]ok[/]' if report.ok else '[bold red]NOT ok[/]'}: {report.summary()}")

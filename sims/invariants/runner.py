@@ -81,7 +81,7 @@ class Session:
         return smallest(invariant, self.subject) if self.search else (None, 0)
 
     def replay(self, invariant: Invariant, case: Case) -> Row:
-        """The outcome of one invariant on one given case; prerequisites are not asked."""
+        """The outcome of one invariant on one given case; prerequisites are only asked where it cannot be judged."""
         started = time.perf_counter()
         if not isinstance(case, dict):
             raise UserError(f"case {str(case)[:80]!r} must be a JSON object, as a replay line shows it")
@@ -93,11 +93,31 @@ class Session:
         except NotJudged as reason:
             return self._row(invariant, "not-applicable", note=str(reason))
         except Exception as error:
+            for id in invariant.needs:
+                row = self._prerequisite(find_invariant(id, self.kind, "prerequisite"), case)
+                if row is not None:
+                    self.rows[id] = row
+                    return self._row(invariant, "blocked", note=f"needs {id}, which does not hold")
             raise UserError(
                 f"the case {json.dumps(case)[:80]} is none of {invariant.id} ({first_line(error)}): copy it from a "
                 "replay line of that invariant"
             ) from None
         return self._good(invariant, 1, started)
+
+    def _prerequisite(self, invariant: Invariant, case: Case) -> Row | None:
+        """The row of a prerequisite that this case violates, or None."""
+        started = time.perf_counter()
+        try:
+            return self._violated(invariant, case, 1, started) if violated(invariant, self.subject, case) else None
+        except Exception:  # then it is the case that cannot be used
+            return None
+
+    def blocking(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        """The rows beyond these that keep some of them blocked, so that a report never hides why."""
+        shown = {row.id for row in rows}
+        if not any(row.status == "blocked" for row in rows):
+            return ()
+        return tuple(row for id, row in self.rows.items() if id not in shown and row.status not in (*HOLDS, "blocked"))
 
     def _good(self, invariant: Invariant, tried: int, started: float) -> Row:
         reason = self.expected.get(invariant.id)
@@ -158,7 +178,7 @@ def check(
         target: a decorated function, or the text ``package.module:name`` or ``path/to/file.py:name``.
         budget: "quick", "standard" or "thorough": how many cases, which networks.
         seed: fixes every case that is drawn.
-        only: report this invariant (or these) only.
+        only: report this invariant (or these) only, and what keeps it blocked.
         case: replay one case, a JSON object or its text; needs ``only`` with one id.
         expected_failures: ``{id: reason}``; such a failure counts as *expected*, and a pass as *unexpected-pass*.
 
@@ -177,13 +197,18 @@ def check(
         rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
         rows = tuple(session.row(invariant) for invariant in chosen)
+    rows += session.blocking(rows)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
 
 
 def _parse(case: Case | str) -> Case:
-    if not isinstance(case, str):
-        return case
+    """The case as plain JSON: numbers are finite, so that it can be printed and pasted again."""
     try:
-        return dict(json.loads(case))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"case {case[:80]!r} is no JSON object ({error}); quote it as the replay line does") from None
+        found = dict(json.loads(case)) if isinstance(case, str) else case
+        json.dumps(found, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        text = case if isinstance(case, str) else repr(case)
+        raise UserError(
+            f"case {text[:80]!r} is no JSON object ({first_line(error)}); quote it as the replay line does"
+        ) from None
+    return found

@@ -78,6 +78,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
+def _wide(value: Tensor) -> Tensor:
+    """The tensor in a dtype that torch can judge: it has few functions of floats of one byte."""
+    return value.float() if value.is_floating_point() and value.element_size() == 1 else value
+
+
 def check_names(subject: Subject, case: Case) -> None:
     """Weights, initial weights and mask belong together."""
     ticket: SavedTicket = subject.claims
@@ -122,7 +127,7 @@ def check_dtypes(subject: Subject, case: Case) -> None:
 def check_finite(subject: Subject, case: Case) -> None:
     """No NaN, no infinity."""
     for name, value in subject.claims.tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if not bool(torch.isfinite(_wide(value)).all()):
             fail(got=f"NaN or infinity in {name!r}", expected="finite values")
 
 
@@ -131,7 +136,7 @@ def check_zeros(subject: Subject, case: Case) -> None:
     ticket: SavedTicket = subject.claims
     weights = ticket.part("weights")
     for name, kept in ticket.mask().items():
-        alive = int(weights[name][~kept].count_nonzero())
+        alive = int(_wide(weights[name])[~kept].count_nonzero())
         if alive:
             fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
 
@@ -144,7 +149,10 @@ def check_sparsity(subject: Subject, case: Case) -> None:
     counted = gone / max(n, 1)
     if stated.get("counted") != counted:
         fail(got=f"{stated.get('counted')!r} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
-    if ticket.facts["recipe"] != "dense":
+    if ticket.facts["recipe"] == "dense":
+        if gone:
+            fail(got=f"{gone} of {n} pruned", expected="none, as its recipe is 'dense'")
+    else:
         least = sum(pruned_count(stated["nominal"], kept.numel()) for kept in mask.values())
         most = pruned_count(stated["nominal"], n)
         if not least <= gone <= most:
@@ -170,7 +178,13 @@ def whole(claims: Any, plan: Plan) -> Iterator[Case]:
 
 
 def _row(id: str, statement: str, why: str, check: Any, needs: tuple[str, ...] = NAMES) -> Invariant:
-    return Invariant(id, KIND, statement, why, check, whole, needs=needs)
+    def checked(subject: Subject, case: Case) -> None:
+        """The check of this file; a case of another one is none of it."""
+        if case != {"file": subject.claims.path.name}:
+            raise UserError(f"the case {case} is none of {subject.claims.path.name}: copy it from a replay line")
+        check(subject, case)
+
+    return Invariant(id, KIND, statement, why, checked, whole, needs=needs)
 
 
 SAVED = (

@@ -137,12 +137,14 @@ def _load_file(path: Path, target: str) -> ModuleType:
             return found
     # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
     name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
+    digest = hashlib.sha256(resolved.read_bytes()).hexdigest()  # the file may have been edited since, as in a notebook
+    if getattr(sys.modules.get(name), "__unilth_digest__", None) == digest:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise UserError(f"target {target!r}: {str(path)!r} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
+    module.__unilth_digest__ = digest  # type: ignore[attr-defined]
     sys.modules[name] = module
     with _importable(str(resolved.parent)):
         try:

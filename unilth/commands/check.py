@@ -44,11 +44,14 @@ def main(argv: list[str]) -> int:
     from unilth.sims.invariants import check
     from unilth.sims.invariants.report import show
 
-    for path in (args.json, args.markdown):
+    places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
+    for path in places:
         if path is not None and path.is_dir():
             raise UserError(f"the report needs a file and {path} is a folder: name a file in it")
-        if path is not None and not path.absolute().parent.is_dir():
+        if path is not None and not path.parent.is_dir():
             raise UserError(f"the report cannot be written to {path}: there is no folder {path.parent}")
+    if places[0] and places[1] and places[0].resolve() == places[1].resolve():
+        raise UserError(f"--json and --markdown both name {args.json}: one would overwrite the other")
     report = check(
         args.target,
         budget=args.budget,
@@ -58,7 +61,7 @@ def main(argv: list[str]) -> int:
         expected_failures=dict(_reason(text) for text in args.expect_fail),
     )
     show(report, Console())  # first, so that a file that cannot be written loses nothing
-    for path, text in ((args.json, report.to_json), (args.markdown, report.to_markdown)):
+    for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
         if path is not None:
             path.write_text(text(), encoding="utf-8")
     return 0 if report.ok else 1
