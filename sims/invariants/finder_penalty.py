@@ -89,16 +89,15 @@ def _fit(used: Tensor, loss: Tensor, weight: Tensor) -> float | None:
     """lambda of used = c (loss + lambda weight), c > 0; None if that is not what the gradient is. 0 without weights."""
     if not bool(weight.any()):
         return 0.0
-    extra = used - loss
-    if float(loss @ loss) <= 1e-20 or float((extra - (extra @ weight) / (weight @ weight) * weight).square().sum()) <= (
-        UNEXPLAINED * float(used @ used)
-    ):
-        return float((extra @ weight) / (weight @ weight))  # not clipped
+    pressed = float((used - loss) @ weight / (weight @ weight))
+    if _explained(used, loss + pressed * weight):
+        return pressed  # not clipped
     scale, pressed = torch.linalg.lstsq(torch.stack([loss, weight], dim=1), used[:, None]).solution[:, 0].tolist()
-    left = used - scale * loss - pressed * weight
-    if scale <= 0 or float(left @ left) > UNEXPLAINED * float(used @ used):
-        return None
-    return float(pressed / scale)
+    return pressed / scale if scale > 0 and _explained(used, scale * loss + pressed * weight) else None
+
+
+def _explained(used: Tensor, model: Tensor) -> bool:
+    return float((used - model).square().sum()) <= UNEXPLAINED * float(used.square().sum())
 
 
 def check_outside(subject: Subject, case: Case) -> None:

@@ -158,7 +158,9 @@ def test_a_dense_ticket_that_is_pruned_is_violated(tmp_path):
     assert judged(ticket(tmp_path / "b", "dense"), "ticket-sparsity") == "2 of 4 pruned"
 
 
-@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e5m2, torch.float8_e4m3fn, torch.float16, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.complex64, torch.float8_e5m2, torch.float8_e4m3fn, torch.float16, torch.float64]
+)
 def test_every_dtype_is_judged_for_finiteness(dtype, tmp_path):
     good, bad = (torch.tensor([1.0, last]).to(dtype) for last in (2.0, float("nan")))
     for value, found in ((good, "passed"), (bad, "NaN or infinity in 'weights/b'")):
