@@ -45,11 +45,11 @@ def main(argv: list[str]) -> int:
     from unilth.sims.invariants.report import show
 
     places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
-    for path in places:
+    for given, path in zip((args.json, args.markdown), places, strict=True):
         if path is not None and path.is_dir():
-            raise UserError(f"the report needs a file and {path} is a folder: name a file in it")
+            raise UserError(f"the report needs a file and {given} is a folder: name a file in it")
         if path is not None and not path.parent.is_dir():
-            raise UserError(f"the report cannot be written to {path}: there is no folder {path.parent}")
+            raise UserError(f"the report cannot be written to {given}: there is no folder {path.parent}")
     if places[0] and places[1] and places[0].resolve() == places[1].resolve():
         raise UserError(f"--json and --markdown both name {args.json}: one would overwrite the other")
     report = check(
