@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -48,8 +49,11 @@ def check_leaves_global(subject: Subject, case: Case) -> None:
 
 
 def check_seeds_differ(subject: Subject, case: Case) -> None:
-    """Different generators give different masks: n choose n/2 possibilities, so a coincidence would be a miracle."""
+    """Different generators give different masks, and so do layers: n choose n/2 possibilities, no coincidence."""
     masks = [apply_rule(subject, case, seed=seed) for seed in case["seeds"]]
+    for one, other in itertools.combinations(masks[0], 2):
+        if masks[0][one].shape == masks[0][other].shape and all(torch.equal(mask[one], mask[other]) for mask in masks):
+            fail(got=f"{one!r} and {other!r} get equal masks whatever the seed", expected="different masks")
     for i, first in enumerate(masks):
         for second in masks[:i]:
             if all(torch.equal(first[name], second[name]) for name in first):
@@ -87,7 +91,7 @@ def random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 def seed_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """Layers with far more masks than seeds."""
-    for shapes in ({"a": [64]}, {"a": [8, 8], "b": [128]}):
+    for shapes in ({"a": [64]}, {"a": [8, 8], "b": [128]}, {"a": [64], "b": [64]}):
         yield {"shapes": shapes, "draw_seed": 1, "sparsity": 0.5, "seeds": list(range(plan.pick(4, 8, 20)))}
 
 
@@ -133,7 +137,7 @@ MASK_CHANCE = (
     Invariant(
         id="mask-seeds-differ",
         kind=KIND,
-        statement="Different generators give different random masks.",
+        statement="Different generators give different random masks, and different layers get different ones.",
         why="a generator that is seeded inside makes all seeds of a table the same run, with a spread of zero",
         check=check_seeds_differ,
         cases=seed_cases,

@@ -10,13 +10,14 @@ from torch import Tensor
 from unilth.sims.invariants.cases import (
     apply_rule,
     drawn,
+    generator,
     pruned_count,
     read_scores,
     read_within,
     small_cases,
     small_within,
 )
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail, first_line
 from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, within_cases
 
 COUNTS = ("mask-exact-count-global", "mask-exact-count-layer")
@@ -52,13 +53,35 @@ def check_dense(subject: Subject, case: Case) -> None:
 
 
 def check_within(subject: Subject, case: Case) -> None:
-    """What an earlier mask pruned stays pruned."""
-    scores, masks = read_scores(case), apply_rule(subject, case)
+    """What an earlier mask pruned stays pruned; where it pruned more than is asked, the call may be refused as well."""
+    scores = read_scores(case)
     within = read_within(case, scores) or {}
+    gone = {name: int((~earlier).sum()) for name, earlier in within.items()}
+    asked = {name: pruned_count(case["sparsity"], score.numel()) for name, score in scores.items()}
+    total = pruned_count(case["sparsity"], sum(score.numel() for score in scores.values()))
+    if sum(gone.values()) > total or any(gone[name] > asked[name] for name in gone):
+        try:
+            masks = subject.target(scores, float(case["sparsity"]), within=within, generator=generator(case))
+        except ValueError:
+            return
+        except (Exception, SystemExit) as error:
+            fail(
+                got=f"raised {type(error).__name__}: {first_line(error)}",
+                expected="ValueError, or a mask inside `within`, which prunes more than is asked",
+            )
+    else:
+        masks = apply_rule(subject, case)
     for name, earlier in within.items():
         revived = int((masks[name] & ~earlier).sum())
         if revived:
             fail(got=f"{revived} weights of {name!r} revived", expected="no weight that `within` prunes")
+
+
+def surplus_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Cases with an earlier mask; of them some in which it has pruned more than is asked now."""
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.25, "within": {"a": [1, 0, 0, 0]}}
+    yield {"scores": {"a": [1, 2], "b": [5, 6, 7, 8]}, "sparsity": 0.0, "within": {"a": [0, 1], "b": [1, 1, 0, 0]}}
+    yield from within_cases(claims, plan)
 
 
 def check_nested(subject: Subject, case: Case) -> None:
@@ -219,7 +242,7 @@ MASK_COUNTS = (
         statement="What the earlier mask `within` pruned stays pruned.",
         why="SynFlow's Rand and SNIP loops revive weights; DLTH's iterative random mask revived 13,855 of 181,478",
         check=check_within,
-        cases=within_cases,
+        cases=surplus_cases,
         needs=FORM,
         small=lambda claims: small_within(),
     ),

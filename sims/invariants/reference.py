@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from unilth.sims.invariants.declarations import ticket_finder
-from unilth.sims.invariants.twins_mask import ranked, shuffled
+from unilth.sims.invariants.ranking import ranked, shuffled
 
 State = dict[str, Tensor]
 

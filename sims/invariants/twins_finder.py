@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unilth.sims.invariants.declarations import ticket_finder
+from unilth.sims.invariants.ranking import ranked, shuffled
 from unilth.sims.invariants.reference import (
     DropoutTicket,
     Lth,
@@ -20,7 +21,6 @@ from unilth.sims.invariants.reference import (
     ramp,
 )
 from unilth.sims.invariants.twin import Twin
-from unilth.sims.invariants.twins_mask import ranked, shuffled
 
 ONE_SHOT = ticket_finder(rewinds=True, keeps="largest", scope="global")
 

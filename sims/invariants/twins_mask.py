@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,62 +14,13 @@ import torch
 from torch import Tensor
 
 from unilth.sims.invariants.declarations import mask_rule
+from unilth.sims.invariants.ranking import Scores, exact, layered, ranked, shuffled
 from unilth.sims.invariants.twin import Twin
 
-Scores = dict[str, Tensor]
 LARGEST = mask_rule(scope="global", keeps="largest")
 LAYERED = mask_rule(scope="layer", keeps="largest")
 RANDOM = mask_rule(scope="global", keeps="random")
 FREE = mask_rule(scope="other", keeps="other")
-
-
-def exact(sparsity: float, n: int) -> int:
-    """floor(sparsity x n) of the decimal; refuses what is no fraction in [0, 1)."""
-    if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity {sparsity} must lie in [0, 1)")
-    return math.floor(Fraction(repr(float(sparsity))) * n)
-
-
-def ranked(
-    scores: Scores,
-    sparsity: float,
-    within: Scores | None = None,
-    *,
-    count: Callable[[float, int], int] = exact,
-    key: Callable[[Tensor], Tensor] = lambda score: score.double(),
-    reads: Callable[[Tensor], Tensor] = lambda score: score.reshape(-1),
-) -> Scores:
-    """Prune the ``count`` smallest keys, first what ``within`` pruned: correct, unless an argument breaks it."""
-    exact(sparsity, 1)
-    values = torch.cat([key(reads(score)) for score in scores.values()])
-    if values.isnan().any():
-        raise ValueError("the scores contain NaN")
-    gone = [False] * len(values)
-    if within is not None:
-        gone = (~torch.cat([within[name].reshape(-1) for name in scores])).tolist()
-    numbers = values.tolist()
-    order = sorted(range(len(numbers)), key=lambda i: (not gone[i], numbers[i]))
-    keep = torch.ones(len(numbers), dtype=torch.bool)
-    keep[order[: count(sparsity, len(numbers))]] = False
-    parts = torch.split(keep, [score.numel() for score in scores.values()])
-    return {
-        name: part.reshape(score.shape).to(score.device, copy=True)
-        for (name, score), part in zip(scores.items(), parts, strict=True)
-    }
-
-
-def layered(scores: Scores, sparsity: float, within: Scores | None = None, **more: Any) -> Scores:
-    """`ranked` in each layer by itself."""
-    answer: Scores = {}
-    for name, score in scores.items():
-        answer |= ranked({name: score}, sparsity, None if within is None else {name: within[name]}, **more)
-    return answer
-
-
-def shuffled(scores: Scores, sparsity: float, within: Scores | None, generator: torch.Generator | None) -> Scores:
-    """A correct random rule: rank noise from the generator."""
-    noise = {name: torch.rand(score.shape, generator=generator, dtype=torch.float64) for name, score in scores.items()}
-    return ranked(noise, sparsity, within)
 
 
 @LARGEST
@@ -194,6 +143,15 @@ def stops_at_99_percent(scores: Scores, sparsity: float, *, within: Any = None, 
 @LARGEST
 def revives(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     return ranked(scores, sparsity, None)
+
+
+@LARGEST
+def revives_the_surplus(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    """Ranks what is gone first and counts: where more is gone than is asked, the rest of it comes back."""
+    ranks = {name: score.double() for name, score in scores.items()}
+    for name, kept in (within or {}).items():
+        ranks[name] = ranks[name].masked_fill(~kept & ~ranks[name].isnan(), -math.inf)
+    return ranked(ranks, sparsity)
 
 
 @LARGEST
@@ -331,6 +289,17 @@ def seeds_inside(scores: Scores, sparsity: float, *, within: Any = None, generat
     return shuffled(scores, sparsity, within, torch.Generator().manual_seed(0))
 
 
+@mask_rule(scope="layer", keeps="random")
+def draws_once_for_all_layers(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    state = None if generator is None else generator.get_state()
+    answer: Scores = {}
+    for name, score in scores.items():
+        if state is not None:
+            generator.set_state(state)
+        answer |= shuffled({name: score}, sparsity, None if within is None else {name: within[name]}, generator)
+    return answer
+
+
 @RANDOM
 def random_by_magnitude(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     noise = {
@@ -364,6 +333,7 @@ MASK_TWINS = (
     Twin(takes_one_of_each_layer, "prunes at least one weight of each layer", ("mask-sparsity-zero",)),
     Twin(stops_at_99_percent, "clamps the sparsity at 0.99", ("mask-near-one",)),
     Twin(revives, "forgets the earlier mask (SynFlow's SNIP loop)", ("mask-within",)),
+    Twin(revives_the_surplus, "revives down to the count where more was pruned", ("mask-within",)),
     Twin(counts_on_survivors, "counts the sparsity on the survivors", ("mask-within-count", "mask-two-steps")),
     Twin(redraws_each_round, "draws another mask at another sparsity (SynFlow's Rand)", ("mask-nested",)),
     Twin(keeps_the_smallest, "inverts the comparison", ("mask-order",)),
@@ -387,5 +357,6 @@ MASK_TWINS = (
     Twin(forks_the_global_generator, "copies the global generator's state", ("mask-ignores-global-state",)),
     Twin(seeds_globally, "seeds a global generator", ("mask-leaves-global-state",)),
     Twin(seeds_inside, "seeds its own generator with a constant", ("mask-seeds-differ",)),
+    Twin(draws_once_for_all_layers, "starts its generator anew in every layer", ("mask-seeds-differ",)),
     Twin(random_by_magnitude, "weights the draw by magnitude and calls it random", ("mask-random-is-random",)),
 )

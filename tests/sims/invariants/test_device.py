@@ -5,7 +5,8 @@ import torch
 
 from unilth.sims.invariants import cases, check, mask_rule
 from unilth.sims.invariants.ours import global_magnitude, layer_magnitude
-from unilth.sims.invariants.twins_mask import answers_on_the_cpu, ranked
+from unilth.sims.invariants.ranking import ranked
+from unilth.sims.invariants.twins_mask import answers_on_the_cpu
 
 ID = "mask-device"
 

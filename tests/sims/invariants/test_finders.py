@@ -12,10 +12,10 @@ from torch.nn.utils import prune
 from unilth.sims.invariants import check, ticket_finder
 from unilth.sims.invariants.catalogue import catalogue
 from unilth.sims.invariants.ours_finders import FINDERS
+from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.reference import REFERENCES, Lth, StoppedTicket
 from unilth.sims.invariants.selfcheck import TWINS, killed_by
 from unilth.sims.invariants.twins_finder import FINDER_TWINS, MasksOnlyGradients, OneShot
-from unilth.sims.invariants.twins_mask import ranked
 from unilth.sims.invariants.twins_rewinding import REWINDING_TWINS
 
 KIND = "ticket-finder"

@@ -318,3 +318,32 @@ def test_chance_is_left_at_seven_standard_deviations(leaning, fair):
     assert fair or report.violations[0].got == (
         f"over 60 seeds the first positions are kept {4 * leaning:+d} times more often than the others"
     )
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "error", "fine"),
+    [(0.25, ValueError, True), (0.25, TypeError, False), (0.5, ValueError, False), (0.25, SystemExit, False)],
+)
+def test_only_an_earlier_mask_that_pruned_more_than_is_asked_may_be_refused(sparsity, error, fine):
+    @mask_rule(scope="global", keeps="largest")
+    def refuses(scores, sparsity, *, within=None, generator=None):
+        raise error("within prunes more than is asked")
+
+    case = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "within": {"a": [1, 1, 0, 0]}}
+    assert check(refuses, only="mask-within", case=case).ok == fine
+    assert check(global_magnitude, only="mask-within", case=case).ok
+
+
+@pytest.mark.parametrize("kept", [[1, 1, 1, 0], [1, 0, 0, 0]])
+def test_more_may_be_gone_in_one_layer_than_is_asked_of_it(kept):
+    """Two of layer b's weights are gone where one is asked of each: by layers that is more, in all it is not."""
+    case = {"scores": {"a": [1, 2, 3, 4], "b": [5, 6, 7, 8]}, "sparsity": 0.25}
+
+    @mask_rule(scope="layer", keeps="largest")
+    def answers(scores, sparsity, *, within=None, generator=None):
+        return {"a": torch.tensor(kept).bool(), "b": torch.tensor([True, True, False, False])}
+
+    within = {"a": [1, 1, 1, 1], "b": [1, 1, 0, 0]}
+    assert check(answers, only="mask-within", case={**case, "within": within}).ok
+    (row,) = check(answers, only="mask-within", case={**case, "within": {**within, "b": [1, 0, 0, 0]}}).invariants
+    assert row.got == "1 weights of 'b' revived"

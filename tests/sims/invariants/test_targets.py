@@ -8,8 +8,8 @@ import pytest
 from unilth.errors import UserError
 from unilth.sims.invariants import check, mask_rule
 from unilth.sims.invariants.ours import global_magnitude
+from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.targets import load
-from unilth.sims.invariants.twins_mask import ranked
 
 GOOD = """
 from dataclasses import dataclass
