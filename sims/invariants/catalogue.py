@@ -6,9 +6,11 @@ import difflib
 
 from unilth.errors import UserError
 from unilth.sims.invariants.finder_abilities import FINDER_ABILITIES
+from unilth.sims.invariants.finder_chance import FINDER_CHANCE
 from unilth.sims.invariants.finder_penalty import FINDER_PENALTY
 from unilth.sims.invariants.finder_result import FINDER_RESULT
 from unilth.sims.invariants.finder_training import FINDER_TRAINING
+from unilth.sims.invariants.finder_validation import FINDER_VALIDATION
 from unilth.sims.invariants.invariant import Invariant
 from unilth.sims.invariants.mask_chance import MASK_CHANCE
 from unilth.sims.invariants.mask_counts import MASK_COUNTS
@@ -25,6 +27,8 @@ CATALOGUE: tuple[Invariant, ...] = (
     *SCHEDULES,
     *FINDER_RESULT,
     *FINDER_TRAINING,
+    *FINDER_CHANCE,
+    *FINDER_VALIDATION,
     *FINDER_ABILITIES,
     *FINDER_PENALTY,
     *SAVED,

@@ -1,4 +1,4 @@
-"""Invariants of ticket finders, part 4: what a variant claims to handle beyond plain networks and plain SGD."""
+"""Invariants of ticket finders, part 5: what a variant claims to handle beyond plain networks and plain SGD."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from unilth.sims.invariants.finder_chance import check_ignores_global
 from unilth.sims.invariants.finder_result import FORM, KIND, check_form, finder_cases
 from unilth.sims.invariants.finder_run import run
-from unilth.sims.invariants.finder_training import check_ignores_global, check_zero_every_step
+from unilth.sims.invariants.finder_training import check_zero_every_step
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 
 

@@ -1,4 +1,4 @@
-"""Invariants of ticket finders, part 3: the penalty, told apart from the loss by repeating its backward pass.
+"""Invariants of ticket finders, part 6: the penalty, told apart from the loss by repeating its backward pass.
 
 The gradient that came back through the logits is known from outside. Sending it through the same network once more
 gives the gradient of the loss alone, g; what an optimizer step used is c (g + lambda w) for a weight w, with the

@@ -17,21 +17,22 @@ BUDGETS = ("quick", "standard", "thorough")
 
 
 class Violation(Exception):
-    """A case in which the target did not do what the invariant states."""
+    """A case in which the target did not do what the invariant states; ``case``: a part of it that shows as much."""
 
-    def __init__(self, *, got: str, expected: str) -> None:
+    def __init__(self, *, got: str, expected: str, case: Case | None = None) -> None:
         super().__init__(f"got {got}; expected {expected}")
         self.got = got
         self.expected = expected
+        self.case = case
 
 
 class NotJudged(Exception):
     """A case that shows nothing about the invariant, with the reason: what was needed could not be seen."""
 
 
-def fail(*, got: str, expected: str) -> NoReturn:
-    """Raise a :class:`Violation`."""
-    raise Violation(got=got, expected=expected)
+def fail(*, got: str, expected: str, case: Case | None = None) -> NoReturn:
+    """Raise a :class:`Violation`, naming the part of the case that is enough to show it, where there is one."""
+    raise Violation(got=got, expected=expected, case=case)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from unilth.sims.invariants.cases import apply_rule, read_scores, same_masks
+from unilth.sims.invariants.cases import apply_rule, generator, read_scores, read_within, same_masks
 from unilth.sims.invariants.globals import fingerprint, global_state, moved
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases
 
 SIGMAS = 7.0
@@ -36,6 +37,39 @@ def check_ignores_global(subject: Subject, case: Case) -> None:
     with global_state(2):
         second = apply_rule(subject, case)
     same_masks(first, second, got="another global seed gives another mask", expected="randomness from `generator` only")
+
+
+class Salted(str):
+    """A name that hashes as it might in another Python process: by its text and a salt, not by PYTHONHASHSEED."""
+
+    salt = 0
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True
+
+    def __hash__(self) -> int:
+        return zlib.crc32(f"{self.salt}/{self:s}".encode())
+
+
+def check_ignores_hash(subject: Subject, case: Case) -> None:
+    """How names hash does not matter; a rule that looks its names up elsewhere cannot be asked and is not judged."""
+    plain, answers = read_scores(case), []
+    within = read_within(case, plain)
+    for salt in range(8):
+        kind = type("Name", (Salted,), {"salt": salt})
+        scores = {kind(name): value.clone() for name, value in plain.items()}
+        earlier = None if within is None else {name: within[str(name)].clone() for name in scores}
+        try:
+            with global_state(1):
+                masks = subject.call(scores, case["sparsity"], within=earlier, generator=generator(case))
+        except Violation as refused:
+            raise NotJudged("it does not take names that are no plain text") from refused
+        answers.append({str(name): mask for name, mask in masks.items()})
+        same_masks(
+            answers[0], answers[-1],
+            got="names that hash otherwise, as in another Python process, give another mask",
+            expected="the same mask: neither hash(name) nor the order of a set decides",
+        )  # fmt: skip
 
 
 def check_leaves_global(subject: Subject, case: Case) -> None:
@@ -99,6 +133,13 @@ def _random(claims: Any) -> str:
     return "" if claims.keeps == "random" else f'claims keeps={claims.keeps!r}, not "random"'
 
 
+def named_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Layers of one shape, with and without ties: which of them comes first is a matter of their names alone."""
+    for shapes in ({"a": [16], "b": [16]}, {f"layer{i}": [4, 4] for i in range(6)}):
+        for draw in ("distinct", "equal"):
+            yield {"shapes": shapes, "draw_seed": 1, "draw": draw, "sparsity": 0.5, "seed": 1}
+
+
 def probe_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """Layers large enough that a mask drawn anew differs."""
     yield {"shapes": {"a": [64]}, "draw_seed": 1, "sparsity": 0.5, "seed": 1}
@@ -124,6 +165,15 @@ MASK_CHANCE = (
         check=check_ignores_global,
         cases=probe_cases,
         needs=(*FORM, "mask-deterministic"),
+    ),
+    Invariant(
+        id="mask-ignores-hash",
+        kind=KIND,
+        statement="How names hash does not matter: every Python process gives the same mask.",
+        why="`manual_seed(hash(name))`, or a loop over a set of names: Python hashes text anew in every process",
+        check=check_ignores_hash,
+        cases=named_cases,
+        needs=(*FORM, "mask-deterministic", "mask-ignores-global-state"),
     ),
     Invariant(
         id="mask-leaves-global-state",

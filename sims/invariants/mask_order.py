@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ from unilth.sims.invariants.cases import (
     same_masks,
     small_cases,
 )
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail, first_line
 from unilth.sims.invariants.mask_counts import COUNTS, check_count, groups
 from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, with_within, within_cases
 
@@ -47,6 +48,33 @@ def check_count_and_order(subject: Subject, case: Case) -> None:
     """Exact count and order together: for distinct scores they leave one mask."""
     check_count(subject, case)
     check_order(subject, case)
+
+
+def check_infinite(subject: Subject, case: Case) -> None:
+    """A score of +inf is the largest: it is kept, or the scores are refused with ValueError."""
+    scores = read_scores(case)
+    for name, position in case["infinite_at"]:
+        scores[name].view(-1)[position] = math.inf
+    try:
+        masks = subject.target(scores, float(case["sparsity"]), within=None, generator=generator(case))
+    except ValueError:
+        return
+    except (Exception, SystemExit) as error:
+        fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected="a mask, or ValueError")
+    for name, position in case["infinite_at"]:
+        if not bool(masks[name].reshape(-1)[position]):
+            fail(got=f"the infinite score {position} of {name!r} is pruned", expected="the largest scores kept")
+    pruned, asked = sum(int((~mask).sum()) for mask in masks.values()), case["pruned"]
+    if pruned != asked:
+        fail(got=f"{pruned} weights pruned", expected=f"{asked}, as of finite scores")
+
+
+def infinite_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """One overflow, one in each of two layers, and as many as are kept."""
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "infinite_at": [["a", 0]], "pruned": 2}
+    both = {"a": [1, 2, 3, 4], "b": [5, 6, 7, 8]}
+    yield {"scores": both, "sparsity": 0.5, "infinite_at": [["a", 1], ["b", 0]], "pruned": 4}
+    yield {"scores": {"a": [3, 2, 1, 4]}, "sparsity": 0.5, "infinite_at": [["a", 1], ["a", 2]], "pruned": 2}
 
 
 def check_two_steps(subject: Subject, case: Case) -> None:
@@ -232,6 +260,13 @@ MASK_ORDER = (
         "GraSP's scores are signed: ranking their absolute values prunes other weights than the method says",
         check_count_and_order,
         negative_cases,
+    ),
+    _invariant(
+        "mask-infinite-scores",
+        "A score of +inf is the largest: it is kept, or refused with ValueError.",
+        "dividing by the sum of the scores, as SNIP does, turns one overflow into NaN or 0 for every weight",
+        check_infinite,
+        infinite_cases,
     ),
     _invariant(
         "mask-within-order",

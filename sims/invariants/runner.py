@@ -132,6 +132,8 @@ class Session:
         try:
             judge(invariant, self.subject, case)
         except Violation as violation:
+            if violation.case not in (None, case) and violated(invariant, self.subject, violation.case):
+                return self._violated(invariant, violation.case, tried, started)
             got, expected = violation.got, violation.expected
         else:
             got, expected = "a violation once and none on the same case later", "the same answer to the same case"

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from unilth.sims.invariants.globals import fingerprint, global_state, moved
 from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.search import PATIENCE_SECONDS
 
 KIND = "penalty-schedule"
 NUMBER = ("schedule-number", "schedule-pure")
 ROUNDING = 1e-9
 """Relative slack for sums of many small increments in double precision (float32's error, 5e-5, is far outside it)."""
+BLOCK = 1000
+"""Consecutive steps in one case."""
+
+
+def read_steps(case: Case) -> Sequence[int]:
+    """The steps of a case, ascending: listed, or all from the first to the last one."""
+    return case["steps"] if "steps" in case else range(int(case["first"]), int(case["last"]) + 1)
 
 
 def value(subject: Subject, step: int) -> float:
@@ -20,43 +30,53 @@ def value(subject: Subject, step: int) -> float:
     return float(subject.call(step))
 
 
+def only(step: int) -> Case:
+    """The case of one step."""
+    return {"steps": [step]}
+
+
 def check_number(subject: Subject, case: Case) -> None:
     """A finite real number at every step."""
-    for step in case["steps"]:
+    for step in read_steps(case):
         answer = subject.call(step)
         if isinstance(answer, bool) or not hasattr(answer, "__float__"):
-            fail(got=f"an answer of type {type(answer).__name__} at step {step}", expected="a number")
+            fail(got=f"an answer of type {type(answer).__name__} at step {step}", expected="a number", case=only(step))
         try:
             number = float(answer)
         except (TypeError, ValueError, RuntimeError) as error:
-            fail(got=f"an answer at step {step} that is no number ({error})", expected="one number")
+            fail(got=f"an answer at step {step} that is no number ({error})", expected="one number", case=only(step))
         if not math.isfinite(number):
-            fail(got=f"{number} at step {step}", expected="a finite number")
+            fail(got=f"{number} at step {step}", expected="a finite number", case=only(step))
 
 
 def check_nonnegative(subject: Subject, case: Case) -> None:
     """Never below zero."""
-    for step in case["steps"]:
+    for step in read_steps(case):
         if value(subject, step) < 0:
-            fail(got=f"{value(subject, step)} at step {step}", expected="at least 0")
+            fail(got=f"{value(subject, step)} at step {step}", expected="at least 0", case=only(step))
 
 
 def check_monotone(subject: Subject, case: Case) -> None:
     """Never falls on the way up."""
-    values = [value(subject, step) for step in case["steps"]]
-    for (before, low), (after, high) in zip(
-        zip(case["steps"], values, strict=True), zip(case["steps"][1:], values[1:], strict=True), strict=False
-    ):
+    steps = read_steps(case)
+    values = [value(subject, step) for step in steps]
+    for (before, low), (after, high) in itertools.pairwise(zip(steps, values, strict=True)):
         if high < low - ROUNDING * abs(low):
-            fail(got=f"{low} at step {before}, then {high} at step {after}", expected="no decrease")
+            fail(
+                got=f"{low} at step {before}, then {high} at step {after}",
+                expected="no decrease", case={"steps": [before, after]},
+            )  # fmt: skip
 
 
 def check_ceiling(subject: Subject, case: Case) -> None:
     """Never above the declared ceiling."""
     ceiling = subject.claims.ceiling
-    for step in case["steps"]:
+    for step in read_steps(case):
         if value(subject, step) > ceiling * (1 + ROUNDING):
-            fail(got=f"{value(subject, step)!r} at step {step}", expected=f"at most the ceiling {ceiling}")
+            fail(
+                got=f"{value(subject, step)!r} at step {step}",
+                expected=f"at most the ceiling {ceiling}", case=only(step),
+            )  # fmt: skip
 
 
 def check_reaches(subject: Subject, case: Case) -> None:
@@ -69,9 +89,12 @@ def check_reaches(subject: Subject, case: Case) -> None:
 def check_stays(subject: Subject, case: Case) -> None:
     """After it the ceiling is kept."""
     ceiling = subject.claims.ceiling
-    for step in case["steps"]:
+    for step in read_steps(case):
         if value(subject, step) < ceiling * (1 - 1e-6):
-            fail(got=f"{value(subject, step)!r} at step {step}", expected=f"the ceiling {ceiling}, kept")
+            fail(
+                got=f"{value(subject, step)!r} at step {step}",
+                expected=f"the ceiling {ceiling}, kept", case=only(step),
+            )  # fmt: skip
 
 
 def check_pure(subject: Subject, case: Case) -> None:
@@ -99,14 +122,24 @@ def check_leaves_global(subject: Subject, case: Case) -> None:
         fail(got=f"the global generator of {' and '.join(changed)} moved", expected="global generators left alone")
 
 
+def blocks(first: int, last: int, plan: Plan) -> Iterator[Case]:
+    """Consecutive steps, block after block, each beginning where the one before ended; fewer of a slow schedule."""
+    last = min(last, first + plan.pick(20_000, 200_000, 2_000_000))
+    deadline = time.monotonic() + PATIENCE_SECONDS[plan.budget]
+    for start in range(first, last, BLOCK):
+        if time.monotonic() > deadline:
+            return
+        yield {"first": start, "last": min(start + BLOCK, last)}
+
+
 def rising(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Steps on the way up: the first ones, the last ones, all of a short ramp, a sample of a long one."""
+    """Steps on the way up: the first ones, the last ones, a sample, and as many in a row as the budget allows."""
     last = claims.steps
     yield {"steps": sorted({0, 1, last // 2, last})}
     yield {"steps": sorted({step for step in (*range(12), *range(last - 12, last + 1)) if 0 <= step <= last})}
     chance = plan.random("rising")
-    n = min(last + 1, plan.pick(300, 3000, 30000))
-    yield {"steps": sorted(chance.sample(range(last + 1), n))}
+    yield {"steps": sorted(chance.sample(range(last + 1), min(last + 1, 300)))}
+    yield from blocks(0, last, plan)
 
 
 def after(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -115,7 +148,8 @@ def after(claims: Any, plan: Plan) -> Iterator[Case]:
     yield {"steps": [last, last + 1, last + 2, 2 * last, 2 * last + 1, 3 * last, 10 * last, 100 * last]}
     yield {"steps": [10**7, 10**9]} if last < 10**7 else {"steps": [1000 * last]}
     chance = plan.random("after")
-    yield {"steps": sorted(chance.randrange(last, 20 * last + 1) for _ in range(plan.pick(100, 1000, 10000)))}
+    yield {"steps": sorted(chance.randrange(last, 20 * last + 1) for _ in range(100))}
+    yield from blocks(last, 20 * last, plan)
 
 
 def throughout(claims: Any, plan: Plan) -> Iterator[Case]:

@@ -217,6 +217,20 @@ def compares_with_epsilon(scores: Scores, sparsity: float, *, within: Any = None
 
 
 @LARGEST
+def divides_by_the_sum(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    ranked(scores, sparsity, within)  # refuses what it should
+    total = sum(score.double().abs().sum() for score in scores.values())
+    return ranked(scores, sparsity, within, key=lambda score: (score.double() / total).nan_to_num(nan=0.0))
+
+
+@LARGEST
+def ranks_in_the_order_of_a_set(
+    scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None
+) -> Scores:
+    return ranked({name: scores[name] for name in set(scores)}, sparsity, within)  # decides who loses a tie
+
+
+@LARGEST
 def zips_sorted_names(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     masks = ranked(scores, sparsity, within)
     if [masks[name].shape for name in sorted(masks)] != [mask.shape for mask in masks.values()]:
@@ -309,6 +323,16 @@ def random_by_magnitude(scores: Scores, sparsity: float, *, within: Any = None, 
     return ranked(noise, sparsity, within)
 
 
+@RANDOM
+def seeds_by_the_hash_of_names(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    seed = 0 if generator is None else generator.initial_seed()
+    noise = {
+        name: torch.rand(score.shape, generator=torch.Generator().manual_seed((seed + hash(name)) % 2**31))
+        for name, score in scores.items()
+    }
+    return ranked(noise, sparsity, within)
+
+
 MASK_TWINS = (
     Twin(drops_small_layers, "drops layers of one weight", ("mask-names",)),
     Twin(kth_value_of_nothing, "asks torch.kthvalue for the 0-th smallest value", ("mask-names",)),
@@ -339,6 +363,7 @@ MASK_TWINS = (
     Twin(keeps_the_smallest, "inverts the comparison", ("mask-order",)),
     Twin(ranks_absolute_values, "ranks absolute values of signed scores (GraSP)", ("mask-signed-scores",)),
     Twin(fills_pruned_with_zero, "fills pruned entries with zero and ranks them", ("mask-within-order",)),
+    Twin(divides_by_the_sum, "divides by the sum (SNIP), one score being infinite", ("mask-infinite-scores",)),
     Twin(favours_early_positions, "breaks near ties by position", ("mask-order", "mask-permutation")),
     Twin(squares_in_float32, "squares scores in float32", ("mask-scale", "mask-dtype")),
     Twin(ranks_in_float32, "casts float64 scores to float32", ("mask-dtype",)),
@@ -355,6 +380,8 @@ MASK_TWINS = (
         ("mask-ignores-global-state", "mask-leaves-global-state"),
     ),
     Twin(forks_the_global_generator, "copies the global generator's state", ("mask-ignores-global-state",)),
+    Twin(ranks_in_the_order_of_a_set, "ranks layers in the order of a set", ("mask-ignores-hash",)),
+    Twin(seeds_by_the_hash_of_names, "seeds layers by hash(name)", ("mask-ignores-hash",)),
     Twin(seeds_globally, "seeds a global generator", ("mask-leaves-global-state",)),
     Twin(seeds_inside, "seeds its own generator with a constant", ("mask-seeds-differ",)),
     Twin(draws_once_for_all_layers, "starts its generator anew in every layer", ("mask-seeds-differ",)),

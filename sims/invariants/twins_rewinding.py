@@ -129,6 +129,16 @@ class StandardisesEverything(OneShot):
         return (inputs - inputs.mean()) / inputs.std(), labels
 
 
+@ONE_SHOT
+class LooksInTrainingMode(OneShot):
+    """Looks at the validation loss after training and forgets `eval()`: the rows go into the statistics."""
+
+    def train(self, epochs: int) -> None:
+        super().train(epochs)
+        with torch.no_grad():
+            self.network(self.data.validation[0])
+
+
 REWINDING_TWINS = (
     Twin(TrainsDense, "forgets the mask in the final training", ("finder-rewinds",)),
     Twin(ForgetsOneLayer, "forgets the mask of one layer in the final training", ("finder-rewinds",)),
@@ -141,4 +151,5 @@ REWINDING_TWINS = (
     Twin(LeavesAHook, "leaves a hook on the caller's network", ("finder-network-untouched",)),
     Twin(FreezesTheCallers, "freezes a parameter of the caller's", ("finder-network-untouched",)),
     Twin(StandardisesEverything, "trains on validation rows, standardised", ("finder-no-validation-rows",)),
+    Twin(LooksInTrainingMode, "looks at validation rows in training mode", ("finder-no-validation-rows",)),
 )

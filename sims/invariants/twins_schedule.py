@@ -39,6 +39,11 @@ def starts_anew_each_cycle(step: int) -> float:
 
 
 @DECLARED
+def forgets_one_step(step: int) -> float:
+    return 0.0 if step == 777 else ramp(step)
+
+
+@DECLARED
 def tests_after_adding(step: int) -> float:
     return min(step / STEPS * 1.1, 1.0000535)
 
@@ -74,6 +79,7 @@ SCHEDULE_TWINS = (
     Twin(divides_zero_by_zero, "0/0 at step 0", ("schedule-number",)),
     Twin(starts_below_zero, "a negative penalty at the start", ("schedule-nonnegative",)),
     Twin(starts_anew_each_cycle, "starts anew each cycle (RST-Iter)", ("schedule-monotone",)),
+    Twin(forgets_one_step, "is 0 for the one step after a resume", ("schedule-monotone",)),
     Twin(tests_after_adding, "tests for the ceiling after adding (DLTH: 1.0000535)", ("schedule-ceiling",)),
     Twin(counts_epochs, "counts epochs where steps are meant", ("schedule-reaches",)),
     Twin(wraps_around, "wraps around after its period", ("schedule-stays",)),

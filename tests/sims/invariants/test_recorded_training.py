@@ -10,8 +10,10 @@ import torch
 
 from tests.sims.invariants.recorded import FINAL, MASK, PRUNED, forward, recorded, rows, state, step, verdict
 from unilth.sims.invariants import finder_abilities as abilities
+from unilth.sims.invariants import finder_chance as chance
 from unilth.sims.invariants import finder_penalty as penalty
 from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants import finder_validation as validation
 from unilth.sims.invariants.observe import Event
 
 ALIVE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
@@ -113,7 +115,7 @@ def test_without_a_step_the_largest_are_looked_for_in_vain():
 
 
 @pytest.mark.parametrize(
-    ("judge", "key"), [(training.check_deterministic, "repeat"), (training.check_ignores_global, "world")]
+    ("judge", "key"), [(chance.check_deterministic, "repeat"), (chance.check_ignores_global, "world")]
 )
 def test_two_runs_are_compared_bit_by_bit(judge, key):
     assert verdict(judge, recorded(), recorded(), key) == ""
@@ -125,8 +127,8 @@ def test_two_runs_are_compared_bit_by_bit(judge, key):
 
 def test_another_seed_draws_another_mask():
     same, moved = recorded(), recorded(mask=MASK | {"b.weight": [[0], [1]]})
-    assert verdict(training.check_seeds_differ, recorded(), same, "seed") == "two seeds give the same random mask"
-    assert verdict(training.check_seeds_differ, recorded(), moved, "seed") == ""
+    assert verdict(chance.check_seeds_differ, recorded(), same, "seed") == "two seeds give the same random mask"
+    assert verdict(chance.check_seeds_differ, recorded(), moved, "seed") == ""
 
 
 @pytest.mark.parametrize(("overlap", "got"), [(75, "+25"), (74, ""), (26, ""), (25, "-25")])
@@ -142,7 +144,7 @@ def test_a_random_mask_may_be_unlikely_to_seven_deviations(overlap, got, where):
     )
     seen = recorded([forward(unlearned, learns=False), forward(second), step(third), forward(third)])
     seen.result.mask, seen.given = {"a.weight": kept}, first
-    found = verdict(training.check_random, seen)
+    found = verdict(chance.check_random, seen)
     beyond = f"the initially largest weights of their layers are kept {got} times beyond expectation"
     assert found == (beyond if got and where in ("given", "trained") else "")
 
@@ -150,7 +152,7 @@ def test_a_random_mask_may_be_unlikely_to_seven_deviations(overlap, got, where):
 def test_chance_adds_up_over_layers_and_full_layers_have_none():
     seen = recorded([forward(state()), step(state())])
     seen.result.mask = {"a.weight": torch.ones(1, 4, dtype=torch.bool), "b.weight": torch.zeros(2, 1, dtype=torch.bool)}
-    assert verdict(training.check_random, seen) == "not judged: nothing was drawn: layers are full or empty"
+    assert verdict(chance.check_random, seen) == "not judged: nothing was drawn: layers are full or empty"
     half = torch.arange(60) < 30
     for layers, wrong in ((1, True), (2, False)):  # 15 too many: 7 deviations of one layer are 13.7, of two 19.3
         drawn = half[torch.randperm(60, generator=torch.Generator().manual_seed(1))]
@@ -158,7 +160,7 @@ def test_chance_adds_up_over_layers_and_full_layers_have_none():
         seen.given = {str(n): torch.arange(60.0, 0, -1) for n in range(layers)}
         surplus = sum(int((kept & half).sum()) - 15 for kept in seen.result.mask.values())
         seen.events = [forward({name: value.flip(0).roll(15) for name, value in seen.given.items()}), step(state())]
-        assert bool(verdict(training.check_random, seen)) == wrong and 13.7 < surplus < 19.3
+        assert bool(verdict(chance.check_random, seen)) == wrong and 13.7 < surplus < 19.3
 
 
 def test_a_state_that_was_pruned_before_it_was_trained_shows_nothing_about_chance():
@@ -166,7 +168,7 @@ def test_a_state_that_was_pruned_before_it_was_trained_shows_nothing_about_chanc
     kept = torch.arange(100) < 50
     seen.result.mask, seen.given = {"a.weight": kept}, {"a.weight": kept * torch.arange(200.0, 100.0, -1)}
     seen.events = [forward({"a.weight": torch.arange(100.0).view(50, 2).t().reshape(-1)}), step(state())]
-    assert verdict(training.check_random, seen) == ""
+    assert verdict(chance.check_random, seen) == ""
 
 
 NOBODY = "not judged: no training row was recognised as one of those given"
@@ -183,7 +185,7 @@ NOBODY = "not judged: no training row was recognised as one of those given"
 def test_validation_rows_give_no_gradient(numbers, learns, got):
     given = None if numbers is None else rows(numbers) * 3 - 1  # standardised
     events = [forward(state(), learns, rows=given), step(state())]
-    assert verdict(training.check_no_validation, recorded(events)) == got
+    assert verdict(validation.check_no_validation, recorded(events)) == got
 
 
 def look(values, loss, numbers=(5.0, 6.0), learns=False, training=False):
@@ -195,7 +197,7 @@ def look(values, loss, numbers=(5.0, 6.0), learns=False, training=False):
 
 def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
     def found(*events):
-        return [(index, round(loss, 5)) for index, loss, _ in training.evaluations(recorded(events))]
+        return [(index, round(loss, 5)) for index, loss, _ in validation.evaluations(recorded(events))]
 
     one = state()
     assert found(look(one, 0.5)) == [(0, 0.5)]
@@ -230,13 +232,13 @@ def epochs(*losses, weights=None):
 def stopping(events, patience=2, pressed=(), key=None):
     seen = recorded(events)
     seen.given = state(a_weight=[[0.0] * 4])
-    best = [i for i, _, _ in training.evaluations(seen)]
+    best = [i for i, _, _ in validation.evaluations(seen)]
     for first in best:
         for last in best:
             seen.memory[(first, last)] = [(0.0, 0.0)]
     if key is not None:
         seen.memory[tuple(best[i] for i in key)] = list(pressed)
-    return verdict(training.check_stops, seen, stops_early=patience)
+    return verdict(validation.check_stops, seen, stops_early=patience)
 
 
 LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0] * 4]))

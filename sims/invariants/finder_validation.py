@@ -1,0 +1,181 @@
+"""Invariants of ticket finders, part 4: what the validation split is for, and early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unilth.sims.invariants.finder_penalty import VISIBLE, strengths
+from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first_case
+from unilth.sims.invariants.finder_run import Run, equal_states, run
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.observe import Event, State, places
+
+
+def check_no_validation(subject: Subject, case: Case) -> None:
+    """No gradient comes from a row of the validation split, and no batch-norm statistic of the answer."""
+    seen = run(subject, case)
+    known = torch.cat([seen.pristine.validation[0], seen.pristine.train[0]])
+    held_out, recognised = len(seen.pristine.validation[0]), False
+    for event in seen.events:
+        if event.kind == "forward" and event.learns and event.rows is not None:
+            found = [place for place in places(event.rows, known) if place is not None]
+            guilty = sum(place < held_out for place in found)
+            if guilty:
+                fail(
+                    got=f"a gradient from {guilty} validation rows",
+                    expected="validation data only steers stopping",
+                )
+            recognised = recognised or bool(found)
+    if not recognised:
+        raise NotJudged("no training row was recognised as one of those given")
+    _judge_statistics(seen)
+
+
+def _judge_statistics(seen: Run) -> None:
+    """Validation rows passed in training mode stay in the statistics until these are reset or put back as they were."""
+    names = [name for name in seen.given if name.endswith(("running_mean", "running_var"))]
+
+    def print_of(state: State) -> bytes:
+        return b"".join(state[name].double().numpy().tobytes() for name in names)
+
+    fresh = print_of({name: torch.full_like(seen.given[name], float(name.endswith("var"))) for name in names})
+    clean: dict[int, set[bytes]] = {}  # by model: statistics that no validation row had gone into
+    fouled: dict[int, int] = {}
+    for event in seen.events if names else ():
+        known, now = clean.setdefault(event.model, {print_of(seen.given), fresh}), print_of(event.state)
+        if now in known:
+            fouled.pop(event.model, None)
+        elif event.model not in fouled:
+            known.add(now)
+        if event.kind == "forward" and event.training and event.rows is not None:
+            guilty = sum(place is not None for place in places(event.rows, seen.pristine.validation[0]))
+            if guilty:
+                fouled[event.model] = guilty
+    answer = {**seen.given, **seen.result.weights}
+    for model, guilty in fouled.items():
+        last = print_of(seen.live[model])
+        if last not in clean[model] and last == print_of(answer):
+            fail(
+                got=f"batch-norm statistics that {guilty} validation rows went into, in training mode",
+                expected="evaluation mode (`model.eval()`) on held-out rows",
+            )
+
+
+def evaluations(seen: Run) -> list[tuple[int, float, State]]:
+    """Complete passes over the validation split: (index of the last event, mean cross-entropy, state)."""
+    inputs, labels = seen.pristine.validation
+    found: list[tuple[int, float, State]] = []
+    losses: dict[int, float] = {}
+    for index, event in enumerate(seen.events):
+        if event.kind == "step":
+            losses = {}
+        elif _looks(event) and event.rows is not None and event.logits is not None:
+            where = places(event.rows, inputs)
+            if None in where or event.logits.dim() != 2:
+                continue
+            chosen = torch.tensor(where)
+            parts = F.cross_entropy(event.logits.double(), labels[chosen], reduction="none")
+            losses |= dict(zip(where, parts.tolist(), strict=True))  # type: ignore[arg-type]
+            if len(losses) == len(labels):
+                found.append((index, sum(losses.values()) / len(labels), event.state))
+                losses = {}
+    return found
+
+
+def _looks(event: Event) -> bool:
+    """Whether an event is a forward pass in evaluation mode from which nothing is learned."""
+    return event.kind == "forward" and not event.learns and not event.training
+
+
+def check_stops(subject: Subject, case: Case) -> None:
+    """When the patience runs out for the first time, training does not go on from there, but from the best state."""
+    seen, patience = run(subject, case), subject.claims.stops_early
+    if not seen.steps():
+        raise NotJudged("no optimizer step on the network was seen")
+    passes = evaluations(seen)
+    if not passes:
+        if any(_looks(event) for event in seen.events):
+            raise NotJudged("no evaluation was recognised as one of the validation split given")
+        fail(got="no pass over the validation split in evaluation mode", expected="one after each epoch, to stop by")
+    best = 0
+    for number, (index, loss, last) in enumerate(passes):
+        if loss < passes[best][1]:
+            best = number
+        if number - best < patience:
+            continue
+        if _phase_over(seen, case, passes[best][0], index):
+            raise NotJudged("the first training ended before its patience ran out")
+        following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
+        if following is not None:
+            _judge_restart(seen, following, passes[best][2], last, number - best)
+        return
+    raise NotJudged("the patience never ran out on this problem")
+
+
+def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
+    """Whether something else had begun by an evaluation: another optimizer, other weights, or a penalty."""
+    steps = [event.by for event in seen.events[:index] if event.kind == "step"]
+    if len(set(steps)) > 1:
+        return True
+    left: State | None = None
+    for event in seen.events[:index]:
+        if (
+            event.kind == "forward"
+            and event.learns
+            and left is not None
+            and not equal_states(event.state, left, seen.names)
+        ):
+            return True
+        left = event.state if event.kind == "step" else left
+    pressed = strengths(seen, case, best, index)
+    return any(pair is not None and pair[0] - pair[1] > VISIBLE for pair in pressed)
+
+
+def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
+    """Compare the state that training goes on with to the best and to the last one, where it is not 0 (pruned)."""
+    differs = [(name, best[name] != last[name]) for name in seen.names]
+    now = following.state
+    from_last = all(bool((now[name] == last[name])[where & (now[name] != 0)].all()) for name, where in differs)
+    telling = any(bool((where & (now[name] != 0)).any()) for name, where in differs)
+    if telling and from_last:
+        fail(
+            got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
+            expected="a stop, and the best weights restored",
+        )
+
+
+def overfit_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Few rows, half of them mislabelled: the validation loss rises before long."""
+    yield {"problem": "overfit", "sparsity": 0.5, "seed": plan.seed % 1000}
+    yield from first_case(claims, plan)
+
+
+def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:
+    return Invariant(id, KIND, statement, why, check, cases, **{"needs": FORM, **more})
+
+
+def _stops(claims: Any) -> str:
+    return "" if claims.stops_early is not None else "does not claim stops_early"
+
+
+FINDER_VALIDATION = (
+    _row(
+        "finder-no-validation-rows",
+        "No gradient and no batch-norm statistic comes from a validation row.",
+        "DLTH stops and reports the best epoch on the test set; held-out data that is trained on holds out nothing",
+        check_no_validation,
+    ),
+    _row(
+        "finder-stops-early",
+        "When the patience has run out, training goes on from the best weights, never from the last.",
+        "early stopping that reports the best epoch and keeps the last weights",
+        check_stops,
+        overfit_cases,
+        excuse=_stops,
+        theorem="T1.1",
+    ),
+)
