@@ -228,18 +228,14 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     try:
         fresh.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        lines = " ".join(str(error).split())
-        fail(
-            got=f"a fresh network cannot load .weights: {lines[:160]}",
-            expected="a complete state_dict, buffers included",
-        )
+        text = " ".join(str(error).split())[:160]
+        fail(got=f"a fresh network cannot load .weights: {text}", expected="a complete state_dict, buffers included")
     states = [*(event.state for event in seen.events), *seen.live]
     if not seen.steps():
         raise NotJudged("no optimizer step on the network was seen")
     wanted = masked(weights, seen.mask)
     _judge_trained(seen, wanted)
-    kinds = {name: value.dtype for name, value in wanted.items()}
-    states = [{name: value.to(kinds[name]) for name, value in state.items()} for state in states]
+    states = [{name: value.to(wanted[name].dtype) for name, value in state.items()} for state in states]
     for state in {id(state): state for state in reversed(states)}.values():
         if equal_states(wanted, masked(state, seen.mask)):
             return
