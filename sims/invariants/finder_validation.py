@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unilth.sims.invariants.finder_penalty import VISIBLE, strengths
 from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.observe import Event, State, places
+from unilth.sims.invariants.penalty_reading import VISIBLE, strengths
 
 
 def check_no_validation(subject: Subject, case: Case) -> None:
@@ -98,9 +98,13 @@ def check_stops(subject: Subject, case: Case) -> None:
         raise NotJudged("no optimizer step on the network was seen")
     passes = evaluations(seen)
     if not passes:
-        if any(_looks(event) for event in seen.events):
-            raise NotJudged("no evaluation was recognised as one of the validation split given")
-        fail(got="no pass over the validation split in evaluation mode", expected="one after each epoch, to stop by")
+        looks = [event.rows for event in seen.events if _looks(event) and event.rows is not None]
+        if all(None not in places(rows, seen.pristine.train[0]) for rows in looks):
+            what = "passes over training rows only" if looks else "no pass over the validation split"
+            fail(
+                got=f"{what} in evaluation mode", expected="one over the validation split after each epoch, to stop by"
+            )
+        raise NotJudged("no evaluation was recognised as one of the validation split given")
     best = 0
     for number, (index, loss, last) in enumerate(passes):
         if loss < passes[best][1]:
@@ -132,7 +136,7 @@ def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
             return True
         left = event.state if event.kind == "step" else left
     pressed = strengths(seen, case, best, index)
-    return any(pair is not None and pair[0] - pair[1] > VISIBLE for pair in pressed)
+    return any(step is not None and (step.goes - step.stays > VISIBLE or step.odd) for step in pressed)
 
 
 def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:

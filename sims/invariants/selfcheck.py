@@ -12,11 +12,12 @@ from unilth.sims.invariants.runner import Session, check
 from unilth.sims.invariants.twin import Twin
 from unilth.sims.invariants.twins_finder import FINDER_TWINS
 from unilth.sims.invariants.twins_mask import MASK_TWINS
+from unilth.sims.invariants.twins_penalty import PENALTY_TWINS
 from unilth.sims.invariants.twins_rewinding import REWINDING_TWINS
 from unilth.sims.invariants.twins_schedule import SCHEDULE_TWINS
 
 CHEAP_TWINS: tuple[Twin, ...] = (*MASK_TWINS, *SCHEDULE_TWINS)
-TWINS: tuple[Twin, ...] = (*CHEAP_TWINS, *FINDER_TWINS, *REWINDING_TWINS)
+TWINS: tuple[Twin, ...] = (*CHEAP_TWINS, *FINDER_TWINS, *PENALTY_TWINS, *REWINDING_TWINS)
 
 
 def killed_by(twin: Twin, seed: int = 0) -> tuple[str, ...]:

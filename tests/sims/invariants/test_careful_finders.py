@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.nn.utils import clip_grad_norm_, prune
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, prune
 
 from unilth.sims.invariants import check, ticket_finder
 from unilth.sims.invariants.reference import Lth, PressedTicket, RandomTicket, StoppedTicket, ramp
@@ -117,6 +117,48 @@ class Accumulates(PressedTicket):
         super().before_step(optimizer)
 
 
+@PRESSED
+class ClipsByValue(PressedTicket):
+    def before_step(self, optimizer):
+        super().before_step(optimizer)
+        clip_grad_value_(self.network.parameters(), 0.02)
+
+
+@PRESSED
+class OnlyShrinks(PressedTicket):
+    """Where it presses, the gradient of the loss is stopped."""
+
+    def before_step(self, optimizer):
+        if self.press_step >= 0:
+            for name, weight in self.prunable().items():
+                if weight.grad is not None:
+                    weight.grad.masked_fill_(self.goes[name], 0.0)
+        super().before_step(optimizer)
+
+
+@PRESSED
+class ThinsOut(PressedTicket):
+    """A constant L1 on all weights beside the penalty."""
+
+    def before_step(self, optimizer):
+        super().before_step(optimizer)
+        for weight in self.prunable().values():
+            if weight.grad is not None:
+                weight.grad.add_(1e-3 * weight.detach().sign())
+
+
+@PRESSED
+class HoldsTheKept(PressedTicket):
+    """The kept weights stand still during the press."""
+
+    def before_step(self, optimizer):
+        pressing = self.press_step >= 0
+        super().before_step(optimizer)
+        for name, weight in self.prunable().items():
+            if pressing and weight.grad is not None:
+                weight.grad.mul_(self.goes[name])
+
+
 class PressesByHand(PressedTicket):
     """w -= lr lambda w beside the gradient's step, as AdamW decays weights."""
 
@@ -149,7 +191,8 @@ STANDARDISED = ticket_finder(keeps="largest", scope="layer", stops_early=2)(Stop
 JUDGED = {  # what is judged all the same
     Distils: "finder-zero-after-every-step", UsesTorchsPruning: "finder-rewinds",
     TrainsInDouble: "finder-self-contained", Averages: "finder-rewinds", best_of_three: "finder-zero-after-every-step",
-    Clips: "finder-penalty-schedule", ACCUMULATES: "finder-self-contained",
+    OnlyShrinks: "finder-penalty-schedule", ClipsByValue: "finder-exact-sparsity", ThinsOut: "finder-exact-sparsity",
+    HoldsTheKept: "finder-penalty-schedule", Clips: "finder-penalty-schedule", ACCUMULATES: "finder-self-contained",
     BY_HAND: "finder-penalty-outside-mask", STANDARDISED: "finder-stops-early",
 }  # fmt: skip
 
@@ -163,8 +206,12 @@ def test_a_careful_finder_is_not_accused(finder):
 
 @pytest.mark.parametrize(
     ("finder", "id", "why"),
-    [(Averages, "finder-self-contained", "average"), (BY_HAND, "finder-penalty-schedule", "outside the optimizer")],
-)
+    [
+        (Averages, "finder-self-contained", "average"), (BY_HAND, "finder-penalty-schedule", "outside the optimizer"),
+        (ClipsByValue, "finder-penalty-outside-mask", "a gradient of loss and L2 alone"),
+        (ThinsOut, "finder-penalty-schedule", "a gradient of loss and L2 alone"),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_told_is_said(finder, id, why):
     (row,) = check(finder, budget="quick", only=id).invariants
     assert row.status == "not-applicable" and why in row.note

@@ -16,6 +16,7 @@ from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.reference import REFERENCES, Lth, StoppedTicket
 from unilth.sims.invariants.selfcheck import TWINS, killed_by
 from unilth.sims.invariants.twins_finder import FINDER_TWINS, MasksOnlyGradients, OneShot
+from unilth.sims.invariants.twins_penalty import PENALTY_TWINS
 from unilth.sims.invariants.twins_rewinding import REWINDING_TWINS
 
 KIND = "ticket-finder"
@@ -41,7 +42,7 @@ def row(report, id):
     return next(row for row in report.invariants if row.id == id)
 
 
-@pytest.mark.parametrize("twin", (*FINDER_TWINS, *REWINDING_TWINS), ids=lambda twin: twin.name)
+@pytest.mark.parametrize("twin", (*FINDER_TWINS, *PENALTY_TWINS, *REWINDING_TWINS), ids=lambda twin: twin.name)
 def test_a_twin_is_caught_by_exactly_what_it_declares(twin):
     assert sorted(killed_by(twin)) == sorted(twin.kills)
 

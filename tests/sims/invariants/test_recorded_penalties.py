@@ -7,7 +7,9 @@ import torch
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import finder_penalty as penalty
-from unilth.sims.invariants.finder_penalty import _fit, _moved_by_hand, _strengths
+from unilth.sims.invariants import penalty_reading
+from unilth.sims.invariants.finder_penalty import _moved_by_hand
+from unilth.sims.invariants.penalty_reading import Strength, _fit, _strengths
 
 LOSS = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 WEIGHT = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
@@ -30,6 +32,7 @@ def test_a_gradient_of_another_form_is_not_read(scale):
     assert _fit(-clean, LOSS, WEIGHT) is None, "uphill"
     assert _fit(ASIDE, 0 * LOSS, WEIGHT) is None and _fit(0.3 * WEIGHT, 0 * LOSS, WEIGHT) == pytest.approx(0.3)
     assert _fit(clean, LOSS, 0 * WEIGHT) == 0.0
+    assert _fit(0.3 * WEIGHT, LOSS, WEIGHT) == pytest.approx(0.3), "the loss's gradient is stopped"
 
 
 @pytest.mark.parametrize(
@@ -65,26 +68,26 @@ def ramp(step):
     ("pairs", "why"),
     [
         ([None, (0.1, 0.0)], "could not be read"), ([(0.0, 0.0), None, (0.2, 0.0)], "could not be read"),
-        ([None, (0.0, 0.0)], "not every gradient"), ([None, None], "not judged: no optimizer step with its own"),
+        ([None, (0.0, 0.0)], "not every gradient"), ([None, None], "not judged: no optimizer step before the mask"),
     ],
 )  # fmt: skip
 def test_a_schedule_is_judged_from_the_step_at_which_it_is_seen_to_set_in(pairs, why):
     seen = recorded()
-    seen.memory[(0, None)] = pairs
+    seen.memory[(0, None)] = [pair and Strength(*pair) for pair in pairs]
     assert why in verdict(penalty.check_schedule, seen, penalty=ramp)
 
 
 def test_steps_that_cannot_be_read_are_counted():
     seen = recorded()
-    seen.memory[(0, None)] = [(0.0, 0.0), (0.1, 0.0), None, (0.3, 0.0)]
+    seen.memory[(0, None)] = [Strength(0.0, 0.0), Strength(0.1, 0.0), None, Strength(0.3, 0.0)]
     assert verdict(penalty.check_schedule, seen, penalty=ramp) == ""
     assert verdict(penalty.check_outside, seen) == ""
-    seen.memory[(0, None)] = [(0.1, 0.0), None, (0.2, 0.0)]
+    seen.memory[(0, None)] = [Strength(0.1, 0.0), None, Strength(0.2, 0.0)]
     assert verdict(penalty.check_schedule, seen, penalty=ramp) == "a penalty of 0.2 at step 3 of the ramp"
 
 
 def test_only_steps_of_one_training_pass_are_read(monkeypatch):
-    monkeypatch.setattr(penalty, "_strength", lambda seen, fresh, before, after: (before.rows, after.by))
+    monkeypatch.setattr(penalty_reading, "_strength", lambda seen, fresh, before, after: (before.rows, after.by))
     one, two = forward(state(), rows=1), forward(state(), rows=2)
     look, under = forward(state(), False, rows=3), forward(state(**PRUNED), rows=4)
 

@@ -15,6 +15,7 @@ from unilth.sims.invariants import finder_penalty as penalty
 from unilth.sims.invariants import finder_training as training
 from unilth.sims.invariants import finder_validation as validation
 from unilth.sims.invariants.observe import Event
+from unilth.sims.invariants.penalty_reading import Strength
 
 ALIVE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
 
@@ -235,7 +236,7 @@ def stopping(events, patience=2, pressed=(), key=None):
     best = [i for i, _, _ in validation.evaluations(seen)]
     for first in best:
         for last in best:
-            seen.memory[(first, last)] = [(0.0, 0.0)]
+            seen.memory[(first, last)] = [Strength(0.0, 0.0)]
     if key is not None:
         seen.memory[tuple(best[i] for i in key)] = list(pressed)
     return verdict(validation.check_stops, seen, stops_early=patience)
@@ -277,8 +278,14 @@ def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
     unlearned.insert(6, forward(state(a_weight=[[7.0] * 4]), learns=False))
     assert stopping([*unlearned, LAST]) not in ("", over)
     for goes, stays, ended in ((2e-4, 0.0, True), (2e-4, 1.5e-4, False), (-2e-4, 0.0, False)):
-        assert (stopping([*worse, LAST], pressed=[(0.0, 0.0), (goes, stays)], key=(1, 3)) == over) == ended
-    assert stopping([*worse, LAST], pressed=[(1.0, 0.0)], key=(0, 3)) != over, "what came before the best is the past"
+        assert (
+            stopping([*worse, LAST], pressed=[Strength(0.0, 0.0), Strength(goes, stays)], key=(1, 3)) == over
+        ) == ended
+    odd = [Strength(0.0, 0.0), Strength(0.0, 0.0, odd="no L2")]
+    assert stopping([*worse, LAST], pressed=odd, key=(1, 3)) == over
+    assert stopping([*worse, LAST], pressed=[Strength(1.0, 0.0)], key=(0, 3)) != over, (
+        "what came before the best is the past"
+    )
 
 
 @pytest.mark.parametrize(
@@ -289,12 +296,12 @@ def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
         ([(0.01, 0.1), (0.01, 0.10014)], "a penalty on kept weights that varies from 0.1 to 0.1001"),
         ([(0.7, 0.3), (0.8, 0.2)], "a penalty on kept weights that varies from 0.2 to 0.3"),
         ([(-0.6, 0.1), (0.1, 0.1005)], ""),
-        ([], "not judged: no optimizer step with its own forward and backward pass was seen before the mask"),
+        ([], "not judged: no optimizer step before the mask had one forward pass and a gradient of loss and L2 alone"),
     ],
 )  # fmt: skip
 def test_kept_weights_feel_a_constant(pairs, got):
     seen = recorded()
-    seen.memory[(0, None)] = pairs
+    seen.memory[(0, None)] = [Strength(*pair) for pair in pairs]
     assert verdict(penalty.check_outside, seen) == got
 
 
@@ -316,8 +323,8 @@ def ramp(step):
 @pytest.mark.parametrize("decay", [0.0, 0.25])
 def test_the_strength_follows_the_schedule(strengths, got, decay):
     seen = recorded()
-    seen.memory[(0, None)] = [(strength + decay, decay) for strength in strengths]
+    seen.memory[(0, None)] = [Strength(strength + decay, decay) for strength in strengths]
     found = verdict(penalty.check_schedule, seen, penalty=ramp)
     assert found.startswith(got) and bool(found) == bool(got)
-    seen.memory[(0, None)] = [(10.0 * strength, 0.0) for strength in strengths]
+    seen.memory[(0, None)] = [Strength(10.0 * strength, 0.0) for strength in strengths]
     assert verdict(penalty.check_schedule, seen, penalty=lambda step: 0.0).startswith("not judged: the declared")
