@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from tests.sims.invariants.recorded import FINAL, MASK, PRUNED, forward, recorded, rows, state, step, verdict
+from tests.sims.invariants.recorded import FINAL, MASK, PRUNED, Tiny, forward, recorded, rows, state, step, verdict
 from unilth.sims.invariants import finder_abilities as abilities
 from unilth.sims.invariants import finder_chance as chance
 from unilth.sims.invariants import finder_penalty as penalty
@@ -52,6 +52,33 @@ def test_without_training_under_the_mask_nothing_is_judged(events, mask, why):
     seen = recorded(events, mask)
     for judge in (training.check_zero_every_step, training.check_rewinds, abilities.check_optimizer_state):
         assert verdict(judge, seen).startswith(f"not judged: {why}")
+
+
+def last_pass(used, seen_weights=None, training=False, **more):
+    """A run whose last training pass had these weights, and gave the logits of those (the same, unless they differ)."""
+    network, inputs = Tiny(), torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    network.load_state_dict(used if seen_weights is None else seen_weights)
+    logits = network(inputs).detach()
+    event = Event("forward", used, training, inputs, logits, learns=True)
+    for name, value in more.items():
+        setattr(event, name, value)
+    return recorded([forward(state()), step(state()), event, forward(state(), learns=False)])
+
+
+def test_dense_final_training_is_proven_by_the_logits(monkeypatch):
+    monkeypatch.setattr(training.problems, "network", lambda case: Tiny())
+    dense, sparse = state(), state(**PRUNED)
+    got = "no training under the final mask: 3 pruned weights took part in the last training pass"
+    assert verdict(training.check_rewinds, last_pass(dense)) == got
+    assert verdict(training.check_rewinds, last_pass(dense, training=True)) == got
+    silent = "not judged: nothing was trained after the mask was applied"
+    assert verdict(training.check_rewinds, last_pass(dense, sparse)) == silent, "masked inside the forward pass"
+    assert verdict(training.check_rewinds, last_pass(dense, state(a_bias=[3]))) == silent
+    assert verdict(training.check_rewinds, last_pass(dense, rows=None)) == silent
+    assert verdict(training.check_rewinds, last_pass(dense, logits=None)) == silent
+    idle = state(a_weight=[[4, 3, 0.5, 0]], b_weight=[[5], [0]], a_bias=[-15])  # what is pruned changes no logit
+    assert verdict(training.check_rewinds, last_pass(idle)) == silent
+    assert verdict(training.check_rewinds, recorded([step(state())])) == silent
 
 
 @pytest.mark.parametrize(
@@ -221,6 +248,15 @@ def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
     assert found(mute) == []
 
 
+def test_a_row_that_is_not_known_ends_no_evaluation():
+    one, deep = state(), look(state(), 0.5)
+    deep.logits = deep.logits[:, None, :]
+    strange = look(one, 0.5, (1.0, 5.0))
+    for odd in (strange, deep):
+        found = validation.evaluations(recorded([look(one, 0.5, (6.0,)), odd, look(one, 0.5, (5.0,))]))
+        assert [index for index, _, _ in found] == [2]
+
+
 def epochs(*losses, weights=None):
     """Training passes, steps and evaluations; the weight of `a` is the epoch's number."""
     events = []
@@ -260,6 +296,16 @@ def test_stopping_goes_on_from_the_best_weights():
     nothing = forward(state(a_weight=[[0.0] * 4]))
     assert stopping([*worse, nothing]) == "" and stopping([*worse, forward(state(a_weight=[[9.0] * 4]))]) == ""
     assert stopping([*worse, forward(state(a_weight=[[4.0, 4.0, 4.0, 2.0]]))]) == ""
+    assert stopping([*epochs(1.0), LAST]) == "not judged: the patience never ran out on this problem"
+    third = forward(state(a_weight=[[3.0] * 4]))
+    assert stopping([*epochs(0.5, 0.6, 0.7), third]) == text.format(2), "the first was the best"
+    assert stopping(epochs(0.5, 0.6, 0.7, 0.8, 0.9)) == text.format(2), "it waits longer than it says"
+    looks = [look(state(a_weight=[[number] * 4]), loss) for number, loss in ((1.0, 0.5), (2.0, 0.6), (3.0, 0.7))]
+    assert stopping([*looks, third, step(state())]) == text.format(2), "without steps before"
+    below = [copy.deepcopy(event) for event in (*worse, LAST, BEST)]
+    for event in below:
+        event.state["a.weight"] *= -1
+    assert stopping(below[:-1]) == text.format(2) and stopping([*below[:-2], below[-1]]) == "", "weights below 0"
     assert stopping([step(state())]).startswith("no pass over the validation split")
     assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
 

@@ -49,6 +49,56 @@ def test_one_wrong_step_of_many_is_found_and_is_the_case(id, wrong, value, case)
     assert outcome(schedule, id, case={"first": wrong + 2, "last": wrong + 9}).status == "passed"
 
 
+def rising(values):
+    """A schedule of these values, the last of which stays."""
+    return penalty_schedule(ceiling=1.0, steps=len(values) - 1)(lambda step: values[min(step, len(values) - 1)])
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ((0.0, 0.5, 0.5, 1.0), ()), ((0.0, 0.5, 0.5 * (1 - 9e-10), 1.0), ()),  # a stair; rounding
+        ((0.0, 0.5, 0.5 * (1 - 2e-9), 1.0), ("schedule-monotone",)), ((0.0, 1.0, 1 - 9e-10, 1.0), ()),
+        ((0.0, 1.0, 1 - 2e-9, 1.0), ("schedule-monotone",)),
+        ((0.0, 1e-4, 1e-4 * (1 - 2e-9), 1.0), ("schedule-monotone",)),
+        ((0.0, 0.5, 1 + 9e-10), ()), ((0.0, 0.5, 1 + 2e-9), ("schedule-ceiling",)),
+        ((0.0, 0.5, 1 - 9e-7), ()), ((0.0, 0.5, 1 - 2e-6), ("schedule-reaches",)),
+    ],
+)  # fmt: skip
+def test_rounding_is_excused_and_no_more(values, wrong):
+    report = check(rising(values), budget="quick")
+    assert tuple(row.id for row in report.violations) == wrong
+
+
+class Odd:
+    def __init__(self, error):
+        self.error = error
+
+    def __float__(self):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [TypeError("no"), ValueError("no"), RuntimeError("no")])
+def test_what_is_no_number_is_said_at_its_step(error):
+    @penalty_schedule(ceiling=1.0, steps=16)
+    def schedule(step):
+        return Odd(error) if step == 5 else min(step / 16, 1.0)
+
+    assert outcome(schedule, "schedule-number").got == "an answer at step 5 that is no number (no)"
+
+
+@pytest.mark.parametrize("drift", [1e-3, -1e-3])
+def test_a_value_that_drifts_either_way_is_no_function_of_the_step(drift):
+    calls = []
+
+    @penalty_schedule(ceiling=1.0, steps=16)
+    def schedule(step):
+        calls.append(step)
+        return min(step / 16, 1.0) + drift * len(calls)
+
+    assert "and later" in outcome(schedule, "schedule-pure").got
+
+
 def test_blocks_leave_no_step_out_and_end_at_the_budget():
     found = list(blocks(0, 2500, Plan("quick")))
     assert found == [{"first": 0, "last": 1000}, {"first": 1000, "last": 2000}, {"first": 2000, "last": 2500}]
