@@ -50,7 +50,7 @@ def read_scores(case: Case) -> dict[str, Tensor]:
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], draw: str, seed: int) -> dict[str, Tensor]:
-    """Fill shapes: "distinct" deals out 1..n (exact in every dtype up to 256), "few" has ties, "equal" nothing else."""
+    """Fill shapes: "distinct" deals 1..n (exact in every dtype up to 256), "few" has ties and 0, "equal" only ties."""
     if draw not in DRAWS:
         raise ValueError(f"draw {draw!r} is none of {', '.join(DRAWS)}")
     total = sum(math.prod(shape) for shape in shapes.values())
@@ -60,7 +60,7 @@ def _draw(shapes: dict[str, tuple[int, ...]], draw: str, seed: int) -> dict[str,
     elif draw == "normal":
         flat = [chance.gauss(0.0, 1.0) for _ in range(total)]
     else:
-        flat = [float(chance.randint(1, 3)) if draw == "few" else 1.0 for _ in range(total)]
+        flat = [float(chance.randint(0, 2)) if draw == "few" else 1.0 for _ in range(total)]
     parts = iter(flat)
     return {
         name: torch.tensor([next(parts) for _ in range(math.prod(shape))], dtype=torch.float64).reshape(shape)
@@ -123,6 +123,9 @@ def same_masks(first: dict[str, Tensor], second: dict[str, Tensor], *, got: str,
         total = sum(mask.numel() for mask in first.values())
         fail(got=f"{got}: {different} of {total} entries differ", expected=expected)
 
+
+LARGE: Case = {"shapes": {"a": [150, 120], "b": [2000]}, "draw": "distinct", "draw_seed": 1, "sparsity": 0.875}
+"""More weights than a rule will look at one by one: where thresholds are sampled and sorts run in parallel."""
 
 LAYERS: tuple[dict[str, list[int]], ...] = (
     {"a": [4]},

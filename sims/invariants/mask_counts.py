@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from unilth.sims.invariants.cases import (
+    LARGE,
     apply_rule,
     drawn,
     generator,
@@ -103,13 +104,15 @@ def nested_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 
 def count_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Plain cases and one with many tiny layers."""
+    """Plain cases, one with many tiny layers, and one with large ones."""
     yield from plain_cases(claims, plan)
     yield {"shapes": {f"layer{i}": [1 + i % 3] for i in range(60)}, "draw_seed": 1, "sparsity": 0.3125}
+    yield LARGE
 
 
 def tie_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """All scores equal, or many; only counts are judged."""
+    """All scores equal, many, or many 0; only counts are judged."""
+    yield {"scores": {"a": [0, 0, 0, 1]}, "sparsity": 0.5}
     yield from drawn(plan.random("ties"), plan.pick(3, 10, 50), draw="equal", sparsities=(0.25, 0.5, 0.1875))
     yield from drawn(plan.random("few"), plan.pick(3, 10, 100), draw="few")
 

@@ -164,7 +164,7 @@ def device_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """Plain cases, cases with an earlier mask, and one that is large enough for a parallel sort."""
     yield from plain_cases(claims, plan)
     yield from within_cases(claims, plan)
-    yield {"shapes": {"a": [100, 100], "b": [5000]}, "draw_seed": 1, "sparsity": 0.875}
+    yield cases.LARGE
 
 
 def _strided(value: Tensor) -> Tensor:
@@ -177,9 +177,10 @@ def _strided(value: Tensor) -> Tensor:
 
 
 def order_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Plain cases and scores with many ties (equal scores may go either way)."""
+    """Plain cases, and large layers."""
     yield from plain_cases(claims, plan)
     yield {"scores": {"a": [1, 9, 2], "b": [3, 4, 10]}, "sparsity": 0.5}
+    yield cases.LARGE
 
 
 def negative_cases(claims: Any, plan: Plan) -> Iterator[Case]:

@@ -217,6 +217,23 @@ def compares_with_epsilon(scores: Scores, sparsity: float, *, within: Any = None
 
 
 @LARGEST
+def prunes_whatever_scores_zero(
+    scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None
+) -> Scores:
+    return {name: kept & (scores[name] != 0) for name, kept in ranked(scores, sparsity, within).items()}
+
+
+@LARGEST
+def samples_large_layers(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
+    masks = ranked(scores, sparsity, within)
+    values = torch.cat([score.double().reshape(-1) for score in scores.values()])
+    if len(values) < 10_000:
+        return masks
+    threshold = values[::16].quantile(sparsity)
+    return {name: score > threshold for name, score in scores.items()}
+
+
+@LARGEST
 def divides_by_the_sum(scores: Scores, sparsity: float, *, within: Any = None, generator: Any = None) -> Scores:
     ranked(scores, sparsity, within)  # refuses what it should
     total = sum(score.double().abs().sum() for score in scores.values())
@@ -363,6 +380,8 @@ MASK_TWINS = (
     Twin(keeps_the_smallest, "inverts the comparison", ("mask-order",)),
     Twin(ranks_absolute_values, "ranks absolute values of signed scores (GraSP)", ("mask-signed-scores",)),
     Twin(fills_pruned_with_zero, "fills pruned entries with zero and ranks them", ("mask-within-order",)),
+    Twin(prunes_whatever_scores_zero, "prunes every weight that scores 0", ("mask-ties-count", "mask-sparsity-zero")),
+    Twin(samples_large_layers, "samples the threshold of large layers (DGC)", ("mask-exact-count-global",)),
     Twin(divides_by_the_sum, "divides by the sum (SNIP), one score being infinite", ("mask-infinite-scores",)),
     Twin(favours_early_positions, "breaks near ties by position", ("mask-order", "mask-permutation")),
     Twin(squares_in_float32, "squares scores in float32", ("mask-scale", "mask-dtype")),
