@@ -49,6 +49,19 @@ def test_one_wrong_step_of_many_is_found_and_is_the_case(id, wrong, value, case)
     assert outcome(schedule, id, case={"first": wrong + 2, "last": wrong + 9}).status == "passed"
 
 
+@pytest.mark.parametrize("last", [12_344, 12_345])
+def test_the_first_and_the_last_step_of_a_block_belong_to_it(last):
+    @penalty_schedule(ceiling=1.0, steps=16_000)
+    def schedule(step):
+        return -1.0 if step == last else min(step / 16_000, 1.0)
+
+    def status(**case):
+        return outcome(schedule, "schedule-nonnegative", case=case).status
+
+    assert status(first=last - 2, last=last) == status(first=last, last=last + 2) == "violated"
+    assert status(first=last - 2, last=last - 1) == status(first=last + 1, last=last + 2) == "passed"
+
+
 def rising(values):
     """A schedule of these values, the last of which stays."""
     return penalty_schedule(ceiling=1.0, steps=len(values) - 1)(lambda step: values[min(step, len(values) - 1)])
