@@ -131,6 +131,8 @@ def test_the_masks_of_the_rounds_are_nested():
     assert verdict(judge, recorded()) == verdict(judge, recorded(masks=[])) == "no .masks in the answer"
     assert verdict(judge, recorded(masks=[less, last])) == "3 weights pruned in round 1 are kept in round 2"
     assert verdict(judge, recorded(masks=[full, less, last])) == "3 weights pruned in round 2 are kept in round 3"
+    assert verdict(judge, recorded(masks=[last])) == ""
+    assert verdict(judge, recorded(masks=[full, last, less])) == "the last of .masks differs from .mask"
     assert verdict(judge, recorded(masks=[full, full])) == "the last of .masks differs from .mask"
 
 
