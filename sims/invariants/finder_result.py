@@ -265,12 +265,13 @@ def _judge_trained(seen: Run, wanted: State) -> None:
 
 
 def _between(wanted: State, states: list[State], names: Any) -> bool:
-    """Whether each value lies within those that it had in some states."""
-    return all(
-        bool((wanted[name] >= torch.stack([state[name] for state in states]).amin(0)).all())
-        and bool((wanted[name] <= torch.stack([state[name] for state in states]).amax(0)).all())
-        for name in names
-    )
+    """Whether each value lies within those that it had in some states, give or take rounding."""
+    for name in names:
+        low, high = torch.stack([state[name] for state in states]).aminmax(dim=0)
+        slack = 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
+        if not bool(((wanted[name] >= low - slack) & (wanted[name] <= high + slack)).all()):
+            return False
+    return True
 
 
 def masked(state: State, mask: State) -> State:

@@ -46,19 +46,47 @@ class Run:
         """Whether every weight that the final mask prunes is exactly 0 in a state."""
         return all(not bool(state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
 
-    def final_phase(self) -> int:
-        """Index of the first learning forward pass that starts with all finally pruned weights at 0.
+    def entries(self) -> list[int]:
+        """Where training under the final mask begins: learning passes with all pruned weights at 0, after others.
 
+        Only a model's first pass after a step counts: an optimizer may try other points on its way to the next step.
+        """
+        found, under, stepped = [], dict[int, bool](), dict[int, bool]()
+        for index, event in enumerate(self.events):
+            if event.kind == "step":
+                stepped[event.model] = True
+            elif event.learns and stepped.pop(event.model, event.model not in under):
+                now = self.pruned_zero(event.state)
+                if now and not under.get(event.model, False):
+                    found.append(index)
+                under[event.model] = now
+        return found
+
+    def answered(self) -> int | None:
+        """Index of the last event that saw the answered weights, None if none did."""
+        weights = {name: self.result.weights[name] * kept for name, kept in self.mask.items()}
+        for index in reversed(range(len(self.events))):
+            state = self.events[index].state
+            kept = ((state[name].to(weights[name].dtype) * self.mask[name], weights[name]) for name in weights)
+            if all(torch.equal(there, here) for there, here in kept):
+                return index
+        return None
+
+    def final_phase(self) -> int:
+        """Index of the pass with which the last training under the final mask began that led to the answer.
+
+        A finder may train under this mask earlier as well, and under others later (candidates, alternating phases).
         Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
         """
         if not self.steps():
             raise NotJudged("no optimizer step on the network was seen")
         if not any(bool((~kept).any()) for kept in self.mask.values()):
             raise NotJudged("nothing was pruned")
-        for index, event in enumerate(self.events):
-            if event.kind == "forward" and event.learns and self.pruned_zero(event.state):
-                return index
-        raise NotJudged("nothing was trained after the mask was applied")
+        entries = self.entries()
+        if not entries:
+            raise NotJudged("nothing was trained after the mask was applied")
+        end = self.answered()
+        return max((index for index in entries if end is None or index <= end), default=entries[-1])
 
 
 def run(subject: Subject, case: Case, *, world: int = 1, repeat: int = 0, **changes: Any) -> Run:

@@ -15,7 +15,7 @@ from unilth.sims.invariants.observe import Event, State
 
 
 def check_zero_every_step(subject: Subject, case: Case) -> None:
-    """From a model's first training pass under the final mask on, pruned weights are 0 at its first use after a step.
+    """From a model's first training pass of the final phase on, pruned weights are 0 at its first use after a step.
 
     Judged there and not inside the optimizer, as a loop may mask right after `optimizer.step()`; and not at later uses,
     as an optimizer may try other points on its way to the next step (LBFGS's line search, sharpness-aware training).
@@ -24,7 +24,8 @@ def check_zero_every_step(subject: Subject, case: Case) -> None:
     seen = run(subject, case)
     steps: dict[int, int] = {}
     stepped: set[int] = set()  # models of the ticket that have not been used since their last step
-    for event in seen.events[seen.final_phase() :]:
+    start, end = seen.final_phase(), seen.answered()
+    for event in seen.events[start : None if end is None or end < start else end + 1]:
         if event.kind == "step" and event.model in steps:
             steps[event.model] += 1
             stepped.add(event.model)
@@ -48,10 +49,16 @@ def check_rewinds(subject: Subject, case: Case) -> None:
     """Training under the final mask starts with kept weights at their initial values."""
     seen = run(subject, case)
     try:
-        state = seen.events[seen.final_phase()].state
+        start, end = seen.final_phase(), seen.answered()
     except NotJudged:
         _judge_dense_training(seen, case)
         raise
+    if end is not None and end < start:
+        fail(
+            got="weights in the answer that were left behind before the training under the mask began",
+            expected="what that training led to, from the initial values",
+        )
+    state = seen.events[start].state
     for name, kept in seen.mask.items():
         different = int((state[name] != seen.result.initial[name])[kept].sum())
         if different:
@@ -125,16 +132,34 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         if not seen.steps():
             raise
     candidates = [seen.given, *(event.state for event in seen.events[:end])]
+    changed = _changed_by_hand(seen, end)
     trained = any(event.kind == "step" for event in seen.events[:end])
     if subject.claims.rewinds and trained:
         start = state_of(seen.result, "initial")
         candidates = [state for state in candidates if not equal_states(state, start, seen.names)]
     if not any(_largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
+        if changed:
+            raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
         fail(
             got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",
             expected="the largest magnitudes of some state of the network"
             + (" in training" if subject.claims.rewinds and trained else ""),
         )
+
+
+def _changed_by_hand(seen: Run, end: int) -> bool:
+    """Whether weights differ at a pass from what the last step left, other than by masking or rewinding them."""
+    left: dict[int, State] = {}
+    for event in seen.events[:end]:
+        if event.kind == "step":
+            left[event.model] = event.state
+        elif event.model in left:
+            before = left.pop(event.model)
+            for name in seen.names:
+                now = event.state[name]
+                if bool(((now != before[name]) & (now != 0) & (now != seen.given[name])).any()):
+                    return True
+    return False
 
 
 def _largest(seen: Run, state: State, scope: str) -> bool:

@@ -19,20 +19,23 @@ def check_no_validation(subject: Subject, case: Case) -> None:
     """No gradient comes from a row of the validation split, and no batch-norm statistic of the answer."""
     seen = run(subject, case)
     known = torch.cat([seen.pristine.validation[0], seen.pristine.train[0]])
-    held_out, recognised = len(seen.pristine.validation[0]), False
+    held_out, recognised, strange = len(seen.pristine.validation[0]), False, 0
     for event in seen.events:
         if event.kind == "forward" and event.learns and event.rows is not None:
-            found = [place for place in places(event.rows, known) if place is not None]
-            guilty = sum(place < held_out for place in found)
+            found = places(event.rows, known)
+            guilty = sum(place is not None and place < held_out for place in found)
             if guilty:
                 fail(
                     got=f"a gradient from {guilty} validation rows",
                     expected="validation data only steers stopping",
                 )
-            recognised = recognised or bool(found)
+            strange += found.count(None)
+            recognised = recognised or any(place is not None for place in found)
     if not recognised:
         raise NotJudged("no training row was recognised as one of those given")
     _judge_statistics(seen)
+    if strange:
+        raise NotJudged(f"{strange} rows were trained on that are none of those given: augmented, or others")
 
 
 def _judge_statistics(seen: Run) -> None:

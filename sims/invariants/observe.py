@@ -21,6 +21,12 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 State = dict[str, Tensor]
 
 
+def _transformed() -> bool:
+    """Whether torch.func transforms what runs now (vmap, grad): its tensors stand for others and cannot be kept."""
+    level = getattr(torch._C._functorch, "maybe_current_level", None)
+    return level is not None and level() is not None
+
+
 @dataclass
 class Event:
     """Something that happened: "forward" (entered with these values) or "step" (left these values behind).
@@ -86,6 +92,8 @@ class Observer:
         return last
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if _transformed():
+            return
         if type(module) is self.kind or (len(args) == 1 and len(module._modules) > 1 and self.values(module)):
             if self.values(module) is None:
                 return
@@ -96,7 +104,7 @@ class Observer:
             self._open.append(Event("forward", self.snapshot(module), module.training, rows, model=number))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not self._open or all(module is not model for model in self.models):
+        if not self._open or _transformed() or all(module is not model for model in self.models):
             return
         event = self._open.pop()
         self.events.append(event)

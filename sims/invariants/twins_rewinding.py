@@ -139,6 +139,18 @@ class LooksInTrainingMode(OneShot):
             self.network(self.data.validation[0])
 
 
+@ONE_SHOT
+class AnswersTheDense(OneShot):
+    """Answers the dense network's weights under the mask; the training under it is thrown away."""
+
+    def rewind(self) -> None:
+        self.dense = self.remember()
+        super().rewind()
+
+    def finish(self) -> State:
+        return {name: value * self.mask[name] if name in self.mask else value for name, value in self.dense.items()}
+
+
 REWINDING_TWINS = (
     Twin(TrainsDense, "forgets the mask in the final training", ("finder-rewinds",)),
     Twin(ForgetsOneLayer, "forgets the mask of one layer in the final training", ("finder-rewinds",)),
@@ -146,6 +158,7 @@ REWINDING_TWINS = (
     Twin(ChoosesAfterRewinding, "takes the mask after rewinding", ("finder-keeps-largest",)),
     Twin(KeepsAnOptimizer, "keeps the momentum of a second optimizer", ("finder-rewinds-optimizer",)),
     Twin(AnswersTheStart, "answers the ticket before it was trained", ("finder-self-contained",)),
+    Twin(AnswersTheDense, "answers the dense weights under the mask", ("finder-rewinds",)),
     Twin(SparesTheDense, "trains nothing at sparsity 0", ("finder-sparsity-zero",)),
     Twin(LeavesGradients, "leaves gradients on the caller's network", ("finder-network-untouched",)),
     Twin(LeavesAHook, "leaves a hook on the caller's network", ("finder-network-untouched",)),

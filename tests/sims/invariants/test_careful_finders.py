@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, prune
 
 from unilth.sims.invariants import check, ticket_finder
+from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.reference import Lth, PressedTicket, RandomTicket, StoppedTicket, ramp
 from unilth.sims.invariants.twins_finder import ONE_SHOT, PRESSED, OneShot
 
@@ -159,6 +161,95 @@ class HoldsTheKept(PressedTicket):
                 weight.grad.mul_(self.goes[name])
 
 
+@ticket_finder(keeps="largest", scope="global")
+class DenseSparseDense(OneShot):
+    """Trains under its mask, then dense again, and under the same mask at last (Han et al. 2017)."""
+
+    def search(self):
+        super().search()
+        chosen, self.mask = self.mask, {name: torch.ones_like(kept) for name, kept in self.mask.items()}
+        self.train(2)
+        self.mask = chosen
+        self.apply()
+        self.train(2)
+
+
+@ticket_finder(keeps="random", scope="global")
+class BestOfThree(RandomTicket):
+    """Three masks, one after the other on one network; the ticket is that with the least validation loss."""
+
+    rounds, free_epochs = 1, 0
+
+    def search(self):
+        found = []
+        for _ in range(3):
+            self.rewind_all()
+            self.mask = ranked(
+                {n: torch.rand(w.shape, generator=self.chance) for n, w in self.prunable().items()}, self.sparsity
+            )
+            self.apply()
+            self.train(self.tune_epochs)
+            found.append((self.validation_loss(), self.mask, self.remember()))
+        _, self.mask, self.best = min(found, key=lambda one: one[0])
+
+    def rewind_all(self):
+        self.network.load_state_dict(self.initial)
+
+    def finish(self):
+        return self.best
+
+
+@ONE_SHOT
+class AveragesInFloat32(OneShot):
+    """An exponential average, whose rounding leaves the range of its terms by a digit."""
+
+    def train(self, epochs):
+        self.mean = self.remember()
+        for _ in range(epochs):
+            super().train(1)
+            for name, value in self.remember().items():
+                moved = self.mean[name] * 0.7 + value * 0.3
+                self.mean[name] = moved if value.is_floating_point() else value
+
+    def finish(self):
+        return {name: value * self.mask[name] if name in self.mask else value for name, value in self.mean.items()}
+
+
+@ONE_SHOT
+class LimitsNorms(OneShot):
+    """Rows of weights are brought back to norm 0.5 after every step, also after the last: that state is never used."""
+
+    def apply(self):
+        with torch.no_grad():
+            for weight in self.prunable().values():
+                weight.copy_(torch.renorm(weight, 2, 0, 0.5))
+        super().apply()
+
+    def rewind(self):
+        super().rewind()
+        self.apply = super().apply
+
+
+@ONE_SHOT
+class AsksInParallel(OneShot):
+    """Gradients of single rows by vmap, and candidates stacked by vmap, beside the training."""
+
+    def rewind(self):
+        self.network.eval()
+        values = {name: value.detach() for name, value in self.network.named_parameters()}
+        rest = {name: value.detach() for name, value in self.network.named_buffers()}
+        inputs, labels = self.data.train
+
+        def loss(values, row, label):
+            return F.cross_entropy(functional_call(self.network, {**values, **rest}, (row[None],)), label[None])
+
+        vmap(grad(loss), (None, 0, 0))(values, inputs[:4], labels[:4])
+        stacked = {name: torch.stack([value, 1.1 * value]) for name, value in values.items()}
+        vmap(lambda values: functional_call(self.network, {**values, **rest}, (inputs[:4],)))(stacked)
+        self.network.train()
+        super().rewind()
+
+
 class PressesByHand(PressedTicket):
     """w -= lr lambda w beside the gradient's step, as AdamW decays weights."""
 
@@ -191,6 +282,8 @@ STANDARDISED = ticket_finder(keeps="largest", scope="layer", stops_early=2)(Stop
 JUDGED = {  # what is judged all the same
     Distils: "finder-zero-after-every-step", UsesTorchsPruning: "finder-rewinds",
     TrainsInDouble: "finder-self-contained", Averages: "finder-rewinds", best_of_three: "finder-zero-after-every-step",
+    DenseSparseDense: "finder-zero-after-every-step", BestOfThree: "finder-zero-after-every-step",
+    AveragesInFloat32: "finder-rewinds", LimitsNorms: "finder-self-contained", AsksInParallel: "finder-keeps-largest",
     OnlyShrinks: "finder-penalty-schedule", ClipsByValue: "finder-exact-sparsity", ThinsOut: "finder-exact-sparsity",
     HoldsTheKept: "finder-penalty-schedule", Clips: "finder-penalty-schedule", ACCUMULATES: "finder-self-contained",
     BY_HAND: "finder-penalty-outside-mask", STANDARDISED: "finder-stops-early",
@@ -208,6 +301,8 @@ def test_a_careful_finder_is_not_accused(finder):
     ("finder", "id", "why"),
     [
         (Averages, "finder-self-contained", "average"), (BY_HAND, "finder-penalty-schedule", "outside the optimizer"),
+        (AveragesInFloat32, "finder-self-contained", "average"),
+        (LimitsNorms, "finder-keeps-largest", "outside the optim"),
         (ClipsByValue, "finder-penalty-outside-mask", "a gradient of loss and L2 alone"),
         (ThinsOut, "finder-penalty-schedule", "a gradient of loss and L2 alone"),
     ],

@@ -207,7 +207,9 @@ NOBODY = "not judged: no training row was recognised as one of those given"
     [
         ([1.0, 2.0], True, ""), ([5.0, 1.0], True, "a gradient from 1 validation rows"), ([5.0, 6.0], False, NOBODY),
         ([6.0, 5.0], True, "a gradient from 2 validation rows"), (None, True, NOBODY),
-        ([7.0, 7.0], True, NOBODY), ([7.0, 2.0], True, ""),
+        ([7.0, 7.0], True, NOBODY),
+        ([7.0, 2.0], True, "not judged: 1 rows were trained on that are none of those given: augmented, or others"),
+        ([7.0, 6.0, 2.0], True, "a gradient from 1 validation rows"),
     ],
 )  # fmt: skip
 def test_validation_rows_give_no_gradient(numbers, learns, got):

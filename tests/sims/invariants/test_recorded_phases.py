@@ -1,0 +1,129 @@
+"""Which training is the one that led to the answer: runs that were written down by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sims.invariants.recorded import MASK, PRUNED, forward, recorded, state, step, verdict
+from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants import observe
+from unilth.sims.invariants.invariant import NotJudged
+
+DENSE, UNDER = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}, PRUNED
+TRAINED = {"a_weight": [[6, 5, 0, 0]], "b_weight": [[7], [0]]}
+SECOND = {"a_weight": [[8, 9, 0, 0]], "b_weight": [[9], [0]]}
+
+
+def use(values, **more):
+    event = forward(state(**values), **{key: value for key, value in more.items() if key != "model"})
+    event.model = more.get("model", 0)
+    return event
+
+
+def left(values, model=0):
+    event = step(state(**values))
+    event.model = model
+    return event
+
+
+ONCE = [use(DENSE), left(DENSE), use(UNDER), left(TRAINED), use(TRAINED), left(TRAINED)]
+TWICE = [*ONCE, use(DENSE), left(DENSE), use(UNDER), left(SECOND), use(SECOND)]
+
+
+@pytest.mark.parametrize(
+    ("events", "entries"),
+    [
+        (ONCE, [2]), (TWICE, [2, 8]), (ONCE[2:], [0]), (ONCE[:2], []), ([use(UNDER, learns=False), *ONCE], [3]),
+        ([*ONCE[:4], use(DENSE), left(DENSE), use(UNDER)], [2, 6]),
+        ([*ONCE[:3], use(DENSE), left(TRAINED), use(TRAINED)], [2]),  # another point on the way to the step
+        ([*ONCE[:2], use(DENSE), use(UNDER), left(UNDER), use(UNDER)], [5]),
+        ([*ONCE[:2], use(UNDER, model=1), left(TRAINED, 1), use(DENSE), left(DENSE), use(TRAINED, model=1)], [2]),
+        ([*ONCE, use(UNDER, model=1)], [2, 6]),
+    ],
+)  # fmt: skip
+def test_training_under_the_mask_begins_where_it_was_dense_before(events, entries):
+    assert recorded(events).entries() == entries
+
+
+def test_the_answer_is_found_among_what_was_seen():
+    assert recorded(ONCE, weights=state(**TRAINED)).answered() == 5
+    assert recorded(TWICE, weights=state(**TRAINED)).answered() == 5
+    assert recorded(TWICE, weights=state(**SECOND)).answered() == 10
+    assert recorded(ONCE, weights=state(**UNDER)).answered() == 2
+    assert recorded(ONCE, weights=state(**DENSE)).answered() == 2, "as it is under the mask"
+    assert recorded(ONCE, weights=state(a_weight=[[1, 1, 0, 0]])).answered() is None
+
+
+@pytest.mark.parametrize(
+    ("events", "answer", "phase"),
+    [
+        (ONCE, TRAINED, 2), (TWICE, TRAINED, 2), (TWICE, SECOND, 8), (TWICE, {"a_weight": [[1, 1, 0, 0]]}, 8),
+        ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *ONCE[2:]], SECOND, 2),
+    ],
+)  # fmt: skip
+def test_the_final_phase_led_to_the_answer(events, answer, phase):
+    assert recorded(events, weights=state(**answer)).final_phase() == phase
+
+
+def test_without_an_entry_there_is_no_phase():
+    with pytest.raises(NotJudged, match="nothing was trained after"):
+        recorded(ONCE[:2]).final_phase()
+    with pytest.raises(NotJudged, match="nothing was pruned"):
+        recorded(ONCE, mask={name: [[1] * len(row) for row in rows] for name, rows in MASK.items()}).final_phase()
+
+
+def test_what_came_after_the_answer_is_not_its_training():
+    judge = training.check_zero_every_step
+    revived = [*ONCE[:4], use(DENSE), left(TRAINED)]
+    assert verdict(judge, recorded(TWICE, weights=state(**TRAINED))) == ""
+    assert verdict(judge, recorded(TWICE, weights=state(**SECOND))) == ""
+    assert verdict(judge, recorded(revived, weights=state(**TRAINED))).startswith(
+        "3 pruned weights are not 0 at the next"
+    )
+    nowhere = state(a_weight=[[1, 1, 0, 0]])
+    assert verdict(judge, recorded(ONCE, weights=nowhere)) == ""
+    assert verdict(judge, recorded([*ONCE, use(DENSE)], weights=nowhere)).startswith("3 pruned weights")
+
+
+def test_an_answer_from_before_the_phase_is_not_rewound():
+    dense = [use(SECOND | {"b_weight": [[9], [1]]}), left(SECOND | {"b_weight": [[9], [1]]}), *ONCE[2:]]
+    got = "weights in the answer that were left behind before the training under the mask began"
+    assert verdict(training.check_rewinds, recorded(dense, weights=state(**SECOND))) == got
+    assert verdict(training.check_rewinds, recorded(dense, weights=state(**TRAINED))) == ""
+    assert verdict(training.check_rewinds, recorded(dense, weights=state(**UNDER))) == "", "judged elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("events", "changed"),
+    [
+        ([use(DENSE), left(DENSE), use(DENSE)], False), ([use(DENSE), left(DENSE), use(TRAINED)], True),
+        ([use(DENSE), left(DENSE), use({})], False), ([use(DENSE), left(SECOND), use(UNDER)], False),
+        ([use(DENSE), left(DENSE), use(TRAINED, model=1)], False), ([use(TRAINED), use(SECOND), left(SECOND)], False),
+        ([use(DENSE), left(DENSE), use(DENSE), use(TRAINED)], False), ([left(DENSE), use(TRAINED, learns=False)], True),
+        ([left({}), use({"a_bias": [9]})], False),
+    ],
+)  # fmt: skip
+def test_changes_by_hand_are_neither_masking_nor_rewinding(events, changed):
+    assert training._changed_by_hand(recorded(events), len(events)) == changed
+    assert not training._changed_by_hand(recorded(events), 1)
+
+
+def test_where_states_are_missing_a_ranking_is_not_judged():
+    smallest = {"a.weight": [[0, 0, 1, 1]], "b.weight": [[0], [1]]}
+    moved = [use({}), left({}), use({"a_weight": [[4, 3, 1.5, 2]]}), left({}), use(UNDER)]
+    assert verdict(training.check_keeps_largest, recorded(moved, smallest), scope="global").startswith(
+        "not judged: weights"
+    )
+    still = [use({}), left({}), use({}), left({}), use(UNDER)]
+    assert verdict(training.check_keeps_largest, recorded(still, smallest), scope="global").startswith(
+        "in none of 6 states"
+    )
+
+
+def test_what_torch_func_transforms_is_not_kept(monkeypatch):
+    monkeypatch.setattr(observe.torch._C._functorch, "maybe_current_level", lambda: 1)
+    assert observe._transformed()
+    monkeypatch.setattr(observe.torch._C._functorch, "maybe_current_level", lambda: None)
+    assert not observe._transformed()
+    monkeypatch.delattr(observe.torch._C._functorch, "maybe_current_level")
+    assert not observe._transformed(), "an older torch"
