@@ -93,6 +93,13 @@ def test_some_stop_the_gradient_of_what_they_press_on(monkeypatch):
     assert (found.goes, found.stays, found.odd) == (pytest.approx(0.2), pytest.approx(0.0), "")
 
 
+def test_a_stopped_gradient_is_read_layer_by_layer(monkeypatch):
+    loss = {name: torch.tensor(value).reshape(-1) for name, value in LOSS.items()}
+    alone = {name: {i: value - float(loss[name][i]) for i, value in at.items()} for name, at in pressing(0.2).items()}
+    alone["b.weight"] = {i: -float(loss["b.weight"][i]) for i in GONE["b.weight"]}
+    assert read(monkeypatch, alone).odd.startswith("a penalty of 0.2 in 'a.weight' and of 0 in 'b.weight'")
+
+
 def test_clipping_by_value_is_no_force():
     weight, loss = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.1, 0.2, -0.1, 0.3])
     whole = (loss + 0.1 * weight).double()

@@ -39,6 +39,17 @@ def test_a_part_that_does_not_fit_is_named(part, raw, got):
     assert verdict(results.check_form, seen) == ("" if part == "mask" else f".{part} without a.weight")
 
 
+def test_the_whole_state_is_asked_for_where_it_is_not_asked_for_elsewhere():
+    seen = recorded()
+    del seen.result.weights["a.bias"]
+    assert verdict(results.check_form, seen) == "", "loading .weights into a fresh network asks for it"
+    del seen.result.initial["b.bias"]
+    assert verdict(results.check_form, seen) == ".initial without b.bias"
+    for shape in ((1, 3), (2, 4), (1, 5)):
+        got = f".weights['a.weight'] of shape {shape}"
+        assert answer(results.check_form, "weights", raw={"a.weight": torch.ones(shape)}) == got
+
+
 @pytest.mark.parametrize("name", ["a.weight", "a.bias"])
 def test_a_pruned_weight_is_zero_in_the_answer(name):
     seen = recorded(weights=state(**PRUNED | {"a_weight": [[4, 3, 7, 8]]} if name == "a.weight" else PRUNED))
@@ -57,6 +68,9 @@ def test_nothing_but_weights_is_masked_and_each_of_them_is():
     assert verdict(judge, seen) == "no mask for a.weight"
     seen.network.a.weight.requires_grad_(False)
     assert verdict(judge, seen) == ""
+    masked = recorded()
+    masked.network.a.weight.requires_grad_(False)
+    assert verdict(judge, masked) == "", "a frozen weight may have a mask"
 
 
 @pytest.mark.parametrize(
@@ -141,12 +155,18 @@ def test_the_masks_of_the_rounds_are_nested():
     [
         (3, ".masks of type int"), (iter(()), ".masks of type tuple_iterator"), ({}, ".masks of type dict"),
         ([3], "round 1"), ([{}], "round 1"), (["last", {}], "round 2"), (["float"], "round 1"), (["flat"], "round 1"),
-        ([{"a.weight": [[True] * 4], "b.weight": [[True]] * 2}], "round 1"),
+        ([{"a.weight": [[True] * 4], "b.weight": [[True]] * 2}], "round 1"), (["narrow"], "round 1"),
+        (["wide"], "round 1"), (["more"], "round 1"),
     ],
 )  # fmt: skip
 def test_rounds_that_are_no_masks_are_named(masks, got):
     last = tensors(MASK, torch.bool)
     forms = {"last": last, "float": tensors(MASK), "flat": {name: kept.flatten() for name, kept in last.items()}}
+    forms |= {
+        "narrow": last | {"a.weight": torch.ones(1, 3).bool()},
+        "wide": last | {"a.weight": torch.ones(2, 4).bool()},
+    }
+    forms["more"] = last | {"c.weight": torch.ones(1).bool()}
     if isinstance(masks, list):
         masks = [forms[one] if isinstance(one, str) else one for one in masks]
     found = verdict(results.check_nested, recorded(masks=masks))
@@ -158,6 +178,8 @@ def test_a_dense_ticket_holds_no_weight_at_zero():
     judge, trained = results.check_dense, state(a_weight=[[4, 3, 1, 9]])
     assert verdict(judge, recorded(mask=full, weights=trained)) == ""
     assert verdict(judge, recorded(weights=state())) == "2 weights of 'a.weight' pruned at sparsity 0"
+    below = state(a_weight=[[-4, -3, -1, -9]])
+    assert verdict(judge, recorded(mask=full, weights=below)) == ""
     held = "2 weights of 'a.weight' are exactly 0 at sparsity 0"
     assert verdict(judge, recorded(mask=full, weights=state(**PRUNED))) == held
 

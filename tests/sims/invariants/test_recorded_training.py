@@ -142,6 +142,19 @@ def test_without_a_step_the_largest_are_looked_for_in_vain():
     assert verdict(training.check_keeps_largest, full, scope="global") != ""
 
 
+def test_under_rewinding_the_initial_values_count_where_nothing_was_trained_before():
+    given, moved = state(), state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
+    under = forward(state(**PRUNED))
+    shot = recorded([forward(given), under, step(state(**PRUNED))])
+    searched = recorded([forward(given), step(moved), forward(moved), step(moved), under])
+    found = recorded([forward(given), step(state(a_weight=[[9, 8, 1, 2]])), under])
+    for seen, rewinds, got in (
+        (shot, True, ""), (shot, False, ""), (found, True, ""), (searched, False, ""), (searched, True, "in none of 3"),
+    ):  # fmt: skip
+        assert verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer").startswith(got)
+        assert bool(verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer")) == bool(got)
+
+
 @pytest.mark.parametrize(
     ("judge", "key"), [(chance.check_deterministic, "repeat"), (chance.check_ignores_global, "world")]
 )
