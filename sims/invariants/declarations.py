@@ -82,7 +82,8 @@ class TicketFinder:
     Attributes:
         rewinds: the final training starts again from the initial values of the kept weights and of everything else,
             with an optimizer that holds nothing of earlier training; "weights" claims it for the kept weights only.
-        keeps: "largest": kept weights were the largest in magnitude when the mask was taken; "random"; or "other".
+        keeps: "largest": kept weights were the largest in magnitude in a state that the network had, when the mask was
+            taken (an average of states is "other"); "random"; or "other".
         scope: as for a mask rule; "other" leaves the layers' shares free, the total count is judged all the same.
         handles: abilities beyond the universal ones, any of "dropout", "tied", "frozen", "bfloat16" and
             "optimizer-state" (momentum is 0 under the mask).

@@ -106,8 +106,11 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
     pristine, observer = copy.deepcopy(given_data), Observer(made)
     with one_thread(), global_state(world), observer.watching():
         result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
+    names = problems.prunable(made)
+    if observer.blind:
+        return Run(made, given, modes, learnable, given_data, pristine, result, [], names)
     live = [observer.snapshot(model) for model in observer.models]
-    events, names, held = observer.events, problems.prunable(made), observer.optimizer_state()
+    events, held = observer.events, observer.optimizer_state()
     return Run(made, given, modes, learnable, given_data, pristine, result, events, names, live, held)
 
 

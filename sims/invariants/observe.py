@@ -7,7 +7,7 @@ process, `network.forward` without hooks) is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +60,7 @@ class Observer:
         self.events: list[Event] = []
         self.models: list[nn.Module] = []  # held, so that an id is never given to another module
         self.optimizers: list[torch.optim.Optimizer] = []
+        self.blind = False  # something could not be kept: then nothing that was seen counts
         self._open: list[Event] = []
         self._last: State | None = None
         self._carried: tuple[str, ...] = ()
@@ -156,14 +157,28 @@ class Observer:
             if isinstance(value, Tensor) and value.shape == self.shapes.get(name)
         ]
 
+    def _quietly(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """The hook, without its exceptions: whoever is watched must not be stopped by it."""
+
+        def quiet(*args: Any) -> None:
+            if self.blind:
+                return
+            try:
+                hook(*args)
+            except Exception:  # a kind of tensor that cannot be compared or copied
+                self.blind = True
+                self.events.clear()
+
+        return quiet
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Hooks on for the block, and off again whatever happens."""
         handles = [
-            register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave),
-            register_optimizer_step_pre_hook(self._steps),
-            register_optimizer_step_post_hook(self._stepped),
+            register_module_forward_pre_hook(self._quietly(self._enter)),
+            register_module_forward_hook(self._quietly(self._leave)),
+            register_optimizer_step_pre_hook(self._quietly(self._steps)),
+            register_optimizer_step_post_hook(self._quietly(self._stepped)),
         ]
         try:
             yield

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.sims.invariants.recorded import MASK, PRUNED, forward, recorded, state, step, verdict
+from unilth.sims.invariants import check, observe
 from unilth.sims.invariants import finder_training as training
-from unilth.sims.invariants import observe
 from unilth.sims.invariants.invariant import NotJudged
+from unilth.sims.invariants.twins_finder import OneShot
 
 DENSE, UNDER = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}, PRUNED
 TRAINED = {"a_weight": [[6, 5, 0, 0]], "b_weight": [[7], [0]]}
@@ -127,3 +128,15 @@ def test_what_torch_func_transforms_is_not_kept(monkeypatch):
     assert not observe._transformed()
     monkeypatch.delattr(observe.torch._C._functorch, "maybe_current_level")
     assert not observe._transformed(), "an older torch"
+
+
+def test_an_observer_that_cannot_look_stops_nobody(monkeypatch):
+    def fails(self, model):
+        raise RuntimeError("no rule for this kind of tensor")
+
+    monkeypatch.setattr(observe.Observer, "snapshot", fails)
+    report = check(OneShot, budget="quick")
+    assert report.ok, str(report)
+    notes = {row.id: (row.status, row.note) for row in report.invariants}
+    assert notes["finder-rewinds"] == ("not-applicable", "no optimizer step on the network was seen")
+    assert notes["finder-zero-in-result"][0] == notes["finder-deterministic"][0] == "passed"
