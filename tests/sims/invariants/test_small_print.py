@@ -142,6 +142,7 @@ def test_an_infinite_score_may_be_refused():
         (lambda masks: 1 / 0, "raised ZeroDivisionError: division by zero"),
         (lambda masks: {name: torch.zeros_like(mask) for name, mask in masks.items()}, "the infinite score 0 of 'a'"),
         (lambda masks: {name: torch.ones_like(mask) for name, mask in masks.items()}, "0 weights pruned"),
+        (lambda masks: {name: torch.arange(4) == 0 for name in masks}, "3 weights pruned"),
     ],
 )
 def test_an_infinite_score_upsets_neither_order_nor_count(answer, got):
