@@ -59,6 +59,7 @@ def test_the_answer_is_found_among_what_was_seen():
     ("events", "answer", "phase"),
     [
         (ONCE, TRAINED, 2), (TWICE, TRAINED, 2), (TWICE, SECOND, 8), (TWICE, {"a_weight": [[1, 1, 0, 0]]}, 8),
+        ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *TWICE[2:8], use(TRAINED)], SECOND, 8),
         ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *ONCE[2:]], SECOND, 2),
     ],
 )  # fmt: skip

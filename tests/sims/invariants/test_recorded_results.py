@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch
 from tests.sims.invariants.recorded import CASE, FINAL, MASK, PRUNED, forward, recorded, state, step, tensors, verdict
 from unilth.sims.invariants import finder_abilities as abilities
 from unilth.sims.invariants import finder_result as results
-from unilth.sims.invariants.finder_run import equal_states
+from unilth.sims.invariants.finder_run import equal_states, state_of
+from unilth.sims.invariants.invariant import Violation
 
 
 def answer(judge, part, **changes):
@@ -48,6 +50,19 @@ def test_the_whole_state_is_asked_for_where_it_is_not_asked_for_elsewhere():
     for shape in ((1, 3), (2, 4), (1, 5)):
         got = f".weights['a.weight'] of shape {shape}"
         assert answer(results.check_form, "weights", raw={"a.weight": torch.ones(shape)}) == got
+
+
+@pytest.mark.parametrize(("part", "ok"), [
+    ({"a": torch.ones(1)}, True), (MappingProxyType({"a": torch.ones(1)}), True), ({"a": 1.0}, False), (None, False),
+    (MappingProxyType({"a": 1.0}), False), ([torch.ones(1)], False), ({}, True),
+])  # fmt: skip
+def test_a_part_is_whatever_has_named_tensors(part, ok):
+    answered = SimpleNamespace(weights=part)
+    if ok:
+        assert state_of(answered, "weights") == dict(part)
+        return
+    with pytest.raises(Violation, match=f".weights of type {type(part).__name__}"):
+        state_of(answered, "weights")
 
 
 @pytest.mark.parametrize("name", ["a.weight", "a.bias"])
