@@ -40,12 +40,14 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_the_table_of_kept_records_is_the_table_of_the_sweep(runs: Path, tmp_path: Path, capsys) -> None:
-    assert table.main([str(runs), "--baseline", "dense", "--keep", str(tmp_path / "kept")]) == 0
+    text = tmp_path / "kept" / "table.md"
+    assert table.main([str(runs), "--baseline", "dense", "--keep", str(tmp_path / "kept"), "--markdown", str(text)]) == 0
+    assert "dense" in text.read_text(encoding="utf-8")
     assert compare(tmp_path / "kept", baseline="dense") == compare(runs, baseline="dense")
     said = capsys.readouterr().out
     assert table.main([str(tmp_path / "kept"), "--baseline", "dense"]) == 0
     assert capsys.readouterr().out == said
-    assert sum(path.is_file() for path in (tmp_path / "kept").rglob("*")) == 2
+    assert sum(path.is_file() for path in (tmp_path / "kept").rglob("*")) == 3
 
 
 def test_the_same_records_are_the_same_bytes(runs: Path, tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth table", description=Args.__doc__)
     comparisons = compare(args.directory, metric=args.metric, baseline=args.baseline)
+    if args.keep is not None:  # first: the texts may lie beside the records
+        keep(opened(args.directory), args.keep)
     for path, text in ((args.csv, comma_separated), (args.markdown, markdown), (args.latex, latex)):
         if path is not None:
             path.write_text(text(comparisons), encoding="utf-8")
-    if args.keep is not None:
-        keep(opened(args.directory), args.keep)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
