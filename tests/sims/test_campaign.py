@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from unilth.commands import sweep
 from unilth.errors import UserError
 from unilth.sims import zoo
 from unilth.sims.campaign import MOST_RUNS, load, parse, shipped
@@ -102,6 +104,13 @@ def test_tables_that_are_none_are_refused() -> None:
         read('claim = "c"')
     with pytest.raises(UserError, match=r"\[grid\] must be a table, not 3"):
         read('claim = "c"\ngrid = 3')
+
+
+def test_the_help_of_sweep_names_every_campaign(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        sweep.main(["--help"])
+    words = set(re.findall(r"[\w-]+", capsys.readouterr().out))
+    assert set(shipped()) <= words
 
 
 def test_the_shipped_campaigns_are_what_the_documentation_says() -> None:

@@ -27,7 +27,9 @@ class Args:
     """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was."""
 
     campaign: tyro.conf.Positional[str]
-    """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits"""
+    """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits, mnist,
+    fashion-mnist, conv-small-digits, resnet20-cifar10-2000, cifar10-resnet20, cifar10-deep, cifar100-resnet20,
+    cifar100-deep"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
