@@ -122,12 +122,37 @@ def shorten(tensors):
     tensors["mask"] = tensors["mask"][:1].clone()
 
 
-@pytest.mark.parametrize(("tensors", "words"), [(forget_weight, "tensors beyond"), (shorten, "a mask of 1 x")])
+def forget_mask(tensors):
+    del tensors["mask"]
+
+
+MISSING = [(forget_weight, "tensors beyond"), (shorten, "a mask of 1 x"), (forget_mask, "(some are missing)")]
+
+
+@pytest.mark.parametrize(("tensors", "words"), MISSING)
 def test_a_part_that_is_missing_is_caught_on_either_side(path, tensors, words):
     edit(path, tensors)
     (found,) = check(str(path)).violations
     assert found.id == "ticket-names" and words in found.got
-    assert tensors is forget_weight or found.expected == "2 bytes, one bit a weight"
+    assert tensors is not shorten or found.expected == "2 bytes, one bit a weight"
+
+
+@pytest.mark.parametrize(("broken", "id"), [(None, None), (0, "ticket-zeros"), (5, "ticket-finite")])
+def test_weights_of_one_byte_are_judged(tmp_path, broken, id):
+    """torch itself has few functions of them."""
+    whole = torch.arange(1, 101, dtype=torch.float32)
+    mask, small = {"a": whole >= 3}, whole.to(torch.float8_e4m3fn)
+    trained = (whole * mask["a"]).index_fill(0, torch.tensor([0 if broken is None else broken]), 0.0)
+    if broken is not None:
+        trained[broken] = float("nan") if broken else 1.0
+    ticket = Ticket(mask, {"a": trained.to(torch.float8_e4m3fn)}, {"a": small}, 0.02, "omp", "tiny")
+    report = check(str(ticket.save(tmp_path / "small")))
+    assert [row.id for row in report.violations] == ([id] if id else []), str(report)
+
+
+def test_a_mask_of_nothing_is_a_ticket_of_sparsity_zero(path):
+    nothing = {"a": torch.ones(3)}
+    assert check(str(Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing"))).ok
 
 
 def test_masks_of_several_layers_are_read_where_they_lie(tmp_path):
