@@ -7,6 +7,7 @@ process, `network.forward` without hooks) is not judged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -196,7 +197,7 @@ def places(rows: Tensor, known: Tensor) -> list[int | None]:
 
     Rows are compared up to their mean and scale, so that a loop that standardises its inputs is seen as well.
     """
-    flat, table = (part.detach().reshape(len(part), -1).double() for part in (rows, known))
+    flat, table = (part.detach().reshape(len(part), math.prod(part.shape[1:])).double() for part in (rows, known))
     if not len(flat) or flat.shape[1] != table.shape[1]:
         return [None] * len(flat)
     flat, table = (part - part.mean(1, keepdim=True) for part in (flat, table))

@@ -194,12 +194,23 @@ def _address(target: object) -> str | None:
 
 
 def _finds(module: str, path: str | None) -> bool:
-    """Whether a fresh interpreter in this folder would import the same file (pytest's importlib mode invents names)."""
-    with _importable(os.getcwd()):
-        try:
-            spec = importlib.util.find_spec(module.partition(".")[0])
-        except (ImportError, ValueError):
-            return False
+    """Whether a fresh interpreter in this folder would import the same file.
+
+    pytest's importlib mode invents names, and its other modes, like `python file.py`, put folders on the import path
+    that are not there the next time.
+    """
+    name = module.partition(".")[0]
+    lasting = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    installed = tuple(os.path.join(os.path.realpath(prefix), "") for prefix in {sys.prefix, sys.base_prefix})
+    before = sys.path[:]
+    sys.path[:] = [*lasting, *(entry for entry in before if os.path.realpath(entry).startswith(installed))]
+    try:
+        found = (finder.find_spec(name, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in found if spec is not None), None)  # not the loaded module's own
+    except (ImportError, ValueError):
+        return False
+    finally:
+        sys.path[:] = before
     if spec is None:
         return False
     if "." in module:

@@ -41,7 +41,8 @@ def runs(tmp_path: Path) -> Path:
 
 def test_the_table_of_kept_records_is_the_table_of_the_sweep(runs: Path, tmp_path: Path, capsys) -> None:
     text = tmp_path / "kept" / "table.md"
-    assert table.main([str(runs), "--baseline", "dense", "--keep", str(tmp_path / "kept"), "--markdown", str(text)]) == 0
+    options = ["--keep", str(tmp_path / "kept"), "--markdown", str(text)]
+    assert table.main([str(runs), "--baseline", "dense", *options]) == 0
     assert "dense" in text.read_text(encoding="utf-8")
     assert compare(tmp_path / "kept", baseline="dense") == compare(runs, baseline="dense")
     said = capsys.readouterr().out

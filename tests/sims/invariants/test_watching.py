@@ -1,0 +1,84 @@
+"""The observer: what it takes for the network, and what it keeps of it (what mutation testing found untested)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.sims.invariants.recorded import Tiny
+from unilth.sims.invariants.observe import Observer, places
+
+
+class Other(Tiny):
+    """Another class with the network's tensors, called with as many arguments as one likes."""
+
+    def forward(self, x, *more):
+        return super().forward(x)
+
+
+ROWS = torch.arange(8.0).reshape(2, 4)
+
+
+def seen(model, *args, network=None, **kwargs):
+    """The events of one call of the model, where the network given to the finder was ``network``."""
+    observer = Observer(Tiny() if network is None else network)
+    with observer.watching():
+        model(*args, **kwargs)
+    assert not observer.blind
+    return observer.events
+
+
+def test_the_network_is_known_by_its_class_or_by_its_tensors():
+    assert len(seen(Tiny(), ROWS)) == 1
+    assert len(seen(Other(), ROWS)) == 1, "a copy of another class"
+    assert seen(Other(), ROWS, 2.0) == [], "what is called otherwise is something else"
+    (by_name,) = seen(Tiny(), x=ROWS)
+    assert by_name.rows is None and by_name.logits is not None
+
+
+def test_the_rows_are_the_first_argument():
+    for more in ((), (2.0,), (torch.ones(3),)):
+        (event,) = seen(Other(), ROWS, *more, network=Other())
+        assert torch.equal(event.rows, ROWS)
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_module_with_tensors_of_other_shapes_is_none_of_ours(width):
+    model = Tiny()
+    model.a = nn.Linear(width, 1)
+    assert Observer(Tiny()).values(model) is None
+    assert seen(model, torch.ones(2, width)) == []
+    model.a.weight = None
+    assert Observer(Tiny()).values(model) is None
+
+
+def test_a_weight_is_masked_where_it_has_a_mask():
+    model = Tiny()
+    model.a.register_buffer("weight_orig", torch.full((1, 4), 3.0))
+    values = Observer(Tiny()).values(model)
+    assert torch.equal(values["a.weight"], model.a.weight), "a buffer of that name alone is nothing to us"
+    model.a.register_buffer("weight_mask", torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
+    values = Observer(Tiny()).values(model)
+    assert values["a.weight"].tolist() == [[3.0, 0.0, 3.0, 0.0]]
+
+
+def test_the_state_is_that_of_the_optimizer_that_stepped_last():
+    model, observer = Tiny(), Observer(Tiny())
+    first = torch.optim.SGD(model.a.parameters(), 0.1, momentum=0.9)
+    last = torch.optim.SGD(model.b.parameters(), 0.1, momentum=0.9)
+    with observer.watching():
+        for optimizer in (first, last):
+            optimizer.zero_grad()
+            model(ROWS).sum().backward()
+            optimizer.step()
+    assert {name for name, _, _ in observer.optimizer_state()} == {"b.weight", "b.bias"}
+    assert [event.by for event in observer.events if event.kind == "step"] == [0, 1]
+
+
+def test_rows_of_another_width_are_none_of_the_known():
+    known = torch.eye(4)
+    assert places(torch.eye(4)[[2, 0]], known) == [2, 0]
+    for width in (3, 5):
+        assert places(torch.ones(2, width), known) == [None, None]
+    assert places(torch.empty(0, 4), known) == []
