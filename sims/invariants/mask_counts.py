@@ -79,9 +79,10 @@ def check_within(subject: Subject, case: Case) -> None:
 
 
 def surplus_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Cases with an earlier mask; of them some in which it has pruned more than is asked now."""
+    """Cases with an earlier mask; of them some in which it has pruned more than is asked now, or emptied a layer."""
     yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.25, "within": {"a": [1, 0, 0, 0]}}
     yield {"scores": {"a": [1, 2], "b": [5, 6, 7, 8]}, "sparsity": 0.0, "within": {"a": [0, 1], "b": [1, 1, 0, 0]}}
+    yield {"scores": {"a": [1, 2], "b": [5, 6, 7, 8]}, "sparsity": 0.5, "within": {"a": [0, 0], "b": [1, 1, 1, 1]}}
     yield from within_cases(claims, plan)
 
 

@@ -184,3 +184,29 @@ def test_what_cannot_be_searched_was_not_tried():
 def test_the_whole_check_says_the_same_case_again():
     first, again = (check(prunes_nothing, only="mask-exact-count-layer").violations[0] for _ in range(2))
     assert first.case == again.case and first.cases == again.cases
+
+
+def test_a_running_state_is_noticed_though_it_stands_at_the_ceiling_by_then():
+    lam = 0.0
+
+    @penalty_schedule(ceiling=1.0, steps=1000)
+    def runs(step):
+        nonlocal lam
+        lam = min(1.0, lam + 1e-3)
+        return lam
+
+    (found,) = check(runs, budget="quick").violations
+    assert found.id == "schedule-pure" and found.got == "0.001 and later 1.0 at step 0"
+
+
+def test_a_layer_that_was_emptied_stays_empty():
+    @mask_rule(scope="global", keeps="largest")
+    def keeps_one(scores, sparsity, *, within=None, generator=None):
+        masks = global_magnitude(scores, sparsity, within=within)
+        for name, mask in masks.items():
+            if within is not None and not within[name].any():
+                mask.view(-1)[scores[name].argmax()] = True
+        return masks
+
+    (found,) = check(keeps_one, budget="quick").violations
+    assert found.id == "mask-within" and found.got == "1 weights of 'a' revived"
