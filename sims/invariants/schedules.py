@@ -48,7 +48,7 @@ def check_number(subject: Subject, case: Case) -> None:
         if not math.isfinite(number):
             fail(got=f"{number} at step {step}", expected="a finite number", case=only(step))
         if "steps" in case:  # for `check_pure`: by then a running state may stand at the ceiling for good
-            subject.memory.setdefault(("first asked", step), number)
+            subject.memory.setdefault(f"first asked/{step}", number)
 
 
 def check_nonnegative(subject: Subject, case: Case) -> None:
@@ -103,7 +103,7 @@ def check_pure(subject: Subject, case: Case) -> None:
     """The value depends on the step alone: asking again, or in another order, changes nothing."""
     with global_state(1):
         now = {step: value(subject, step) for step in case["steps"]}
-    forward = {step: subject.memory.get(("first asked", step), seen) for step, seen in now.items()}
+    forward = {step: subject.memory.get(f"first asked/{step}", seen) for step, seen in now.items()}
     for step, seen in now.items():
         if seen != forward[step]:
             fail(got=f"{forward[step]!r} and later {seen!r} at step {step}", expected="the same value whenever asked")
