@@ -115,8 +115,6 @@ class Session:
     def blocking(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         """The rows beyond these that keep some of them blocked, so that a report never hides why."""
         shown = {row.id for row in rows}
-        if not any(row.status == "blocked" for row in rows):
-            return ()
         return tuple(row for id, row in self.rows.items() if id not in shown and row.status not in (*HOLDS, "blocked"))
 
     def _good(self, invariant: Invariant, tried: int, started: float) -> Row:
@@ -147,7 +145,8 @@ class Session:
         """What to paste to see the violation again: a shell line, or Python where the target has no address."""
         seed, text = self.subject.plan.seed, json.dumps(case)
         if self.loaded.address is None:
-            return f"check({self.loaded.name.rpartition(':')[2]}, only={invariant.id!r}, case={case!r}, seed={seed})"
+            name = self.loaded.name.rpartition(":")[2].rpartition("<locals>.")[2]  # what it is called where it is
+            return f"check({name}, only={invariant.id!r}, case={case!r}, seed={seed})"
         words = ["unilth", "check", self.loaded.address, "--only", invariant.id, "--case", text, "--seed", str(seed)]
         return shlex.join(words)
 

@@ -1,0 +1,156 @@
+"""What a case stands for, so that a replay line means the same next year: what mutation testing found untested."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unilth.errors import UserError
+from unilth.sims.invariants import cases, check, mask_rule, problems
+from unilth.sims.invariants.catalogue import find_invariant
+from unilth.sims.invariants.invariant import Plan
+from unilth.sims.invariants.runner import Session
+
+MLP = {"first": (20, 64), "second": (16, 20), "last": (10, 16)}
+CONV = {"conv1": (8, 1, 3, 3), "conv2": (8, 8, 3, 3), "last": (10, 128)}
+TIED = {"first": (16, 64), "second": (16, 16), "third": (16, 16), "last": (10, 16)}
+
+
+def test_the_sparsities_are_all_sixteenths_the_simplest_first():
+    assert sorted(cases.EXACT) == [k / 16 for k in range(1, 16)]
+    simple = [sparsity.as_integer_ratio()[1] for sparsity in cases.EXACT]
+    assert simple == sorted(simple) and cases.EXACT[0] == 0.5
+
+
+def test_what_is_wrong_with_a_case_is_said_in_words():
+    with pytest.raises(UserError, match=r"cannot be read \(shapes is missing\)"):
+        cases.read_scores({})
+    with pytest.raises(UserError, match=r"draw 'zipf' is none of distinct, equal, few, normal"):
+        cases.read_scores({"shapes": {"a": [2]}, "draw": "zipf"})
+    with pytest.raises(UserError, match=r"its scores \(a is missing\)"):
+        cases.read_within({"within": {"b": [1]}}, {"a": torch.ones(1)})
+
+
+def test_a_case_is_filled_as_it_was_when_its_replay_line_was_written():
+    def drawn(draw):
+        (scores,) = cases.read_scores({"shapes": {"a": [2, 3]}, "draw": draw, "draw_seed": 5}).values()
+        assert scores.shape == (2, 3) and scores.dtype == torch.float32
+        return scores.flatten().tolist()
+
+    assert drawn("distinct") == [5.0, 3.0, 6.0, 4.0, 1.0, 2.0]
+    assert drawn("few") == [2.0, 1.0, 2.0, 1.0, 2.0, 2.0]
+    assert drawn("equal") == [1.0] * 6
+    assert drawn("normal") == pytest.approx([-1.1788, -1.1482, 0.6695, -2.2939, -0.1434, -2.2561], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("problem", "weights", "dtype", "rows"),
+    [
+        ("mlp", MLP, torch.float32, 192),
+        ("conv", CONV, torch.float32, 192),
+        ("residual", CONV, torch.float32, 192),
+        ("float64", MLP, torch.float64, 192),
+        ("overfit", MLP, torch.float32, 64),
+        ("dropout", MLP, torch.float32, 192),
+        ("tied", TIED, torch.float32, 192),
+        ("frozen", MLP, torch.float32, 192),
+        ("bfloat16", MLP, torch.bfloat16, 192),
+    ],
+)
+def test_each_problem_is_what_its_name_says(problem, weights, dtype, rows):
+    data, made = problems.data({"problem": problem}), problems.network({"problem": problem})
+    shapes = {name: tuple(value.shape) for name, value in made.state_dict().items() if value.dim() > 1}
+    assert shapes == {f"{name}.weight": shape for name, shape in weights.items()}
+    assert problems.prunable(made) == [f"{name}.weight" for name in weights if (problem, name) != ("tied", "third")]
+    assert {value.dtype for value in (*made.parameters(), data.train[0], data.validation[0])} == {dtype}
+    assert data.shape == (1, 8, 8) and data.classes == 10 and set(data.train[1].tolist()) == set(range(10))
+    assert [len(part) for part in (*data.train, *data.validation)] == [rows, rows, 96, 96]
+    first = [1, 8, 0, 9, 3] if problem == "overfit" else [8, 8, 7, 9, 0]
+    assert data.train[1][:5].tolist() == first and data.validation[1][:5].tolist() == [5, 7, 8, 2, 8]
+    assert data.train[0].mean().abs() < 0.01 and (data.train[0].std() - 1.0).abs() < 0.01
+    together = torch.cat([data.train[0], data.validation[0]]).flatten(1)
+    assert len(together.unique(dim=0)) == rows + 96, "no training row is a validation row"
+    frozen = [name for name, parameter in made.named_parameters() if not parameter.requires_grad]
+    assert frozen == (["first.weight"] if problem == "frozen" else [])
+
+
+@pytest.mark.parametrize("problem", list(problems.PROBLEMS))
+def test_weights_start_with_a_variance_that_suits_relu(problem):
+    made = problems.network({"problem": problem})
+    for name in problems.prunable(made):
+        weight = made.get_parameter(name).detach().double()
+        ratio = weight.std() / (2.0 / weight[0].numel()) ** 0.5
+        assert 0.75 < ratio < 1.25, name
+    biases = [parameter for name, parameter in made.named_parameters() if name.endswith("last.bias")]
+    assert all(0.0 < bias.abs().max() < 0.05 for bias in biases)
+    again, other = (problems.network({"problem": problem, "network_seed": seed}) for seed in (7, 8))
+    assert torch.equal(made.last.weight, again.last.weight) and not torch.equal(made.last.weight, other.last.weight)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_only_the_residual_network_has_a_shortcut(residual):
+    case = {"problem": "residual" if residual else "conv"}
+    made, inputs = problems.network(case), problems.data(case).train[0][:5]
+    made.eval()
+    before = F.relu(made.norm1(made.conv1(inputs)))
+    after = made.norm2(made.conv2(before)) + (before if residual else 0.0)
+    assert torch.equal(made(inputs), made.last(F.relu(after).flatten(1)))
+
+
+def test_a_tied_weight_is_used_twice_and_dropout_drops_three_in_ten():
+    tied = problems.network({"problem": "tied"})
+    assert tied.third.weight is tied.second.weight and tied.third.bias is not tied.second.bias
+    assert problems.network({"problem": "dropout"}).dropout.p == 0.3
+    assert problems.network({"problem": "mlp"}).dropout.p == 0.0
+
+
+@mask_rule(scope="global", keeps="largest")
+def forgets_a_name(scores, sparsity, *, within=None, generator=None):
+    return {}
+
+
+@mask_rule(scope="global", keeps="largest")
+def prunes_nothing(scores, sparsity, *, within=None, generator=None):
+    return {name: score == score for name, score in scores.items()}
+
+
+CASE = {"scores": {"a": [3, 1, 2, 4]}, "sparsity": 0.5}
+
+
+def test_a_replayed_case_is_one_case_and_says_what_it_needs():
+    (row,) = check(prunes_nothing, only="mask-exact-count-global", case=CASE).invariants
+    assert (row.status, row.cases) == ("violated", 1)
+    blocked, needed = check(forgets_a_name, only="mask-exact-count-global", case=CASE).invariants
+    assert (blocked.id, blocked.status, blocked.cases) == ("mask-exact-count-global", "blocked", 0)
+    assert (needed.id, needed.status, needed.cases) == ("mask-names", "violated", 1) and needed.id in blocked.note
+
+
+def test_a_prerequisite_that_was_run_is_reported_only_where_it_blocks():
+    session = Session(forgets_a_name, Plan("quick"))
+    rows = tuple(session.row(find_invariant(id, "mask-rule", "only")) for id in ("mask-names", "mask-order"))
+    assert [row.status for row in rows] == ["violated", "blocked"] and session.blocking(rows) == ()
+    assert session.blocking(rows[:1]) == () and session.blocking(rows[1:]) == rows[:1]
+
+
+def test_one_case_replays_one_invariant():
+    for only in (None, ["mask-order", "mask-names"], []):
+        with pytest.raises(UserError, match="case replays one invariant"):
+            check(prunes_nothing, only=only, case=CASE)
+    assert check(prunes_nothing, only=["mask-names"], case=CASE).ok
+
+
+def test_a_case_from_python_is_as_finite_as_one_from_the_shell():
+    with pytest.raises(UserError, match="is no JSON object"):
+        check(prunes_nothing, only="mask-names", case={**CASE, "sparsity": float("nan")})
+
+
+def test_a_replay_line_of_a_target_without_an_address_names_it():
+    @mask_rule(scope="global", keeps="largest")
+    def local(scores, sparsity, *, within=None, generator=None):
+        return prunes_nothing(scores, sparsity)
+
+    (row,) = check(local, only="mask-exact-count-global", budget="quick").violations
+    assert row.replay == f"check(local, only='mask-exact-count-global', case={row.case}, seed=0)"
+    (again,) = eval(row.replay).violations  # noqa: S307  # as pasted where the function is
+    assert again.got == row.got
