@@ -25,6 +25,9 @@ DRAWS = ("distinct", "equal", "few", "normal")
 EXACT = tuple(k / 16 for k in (8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15))
 """Sparsities that binary floating point holds exactly, simplest first: rounding of the input cannot be to blame."""
 
+MOST = 2**24
+"""Weights that a case may draw (the kit's own draw at most 20,000)."""
+
 
 def pruned_count(sparsity: float, n: int) -> int:
     """floor(sparsity x n), the sparsity read as the decimal that it prints as: 0.29 of 100 is 29."""
@@ -53,7 +56,11 @@ def _draw(shapes: dict[str, tuple[int, ...]], draw: str, seed: int) -> dict[str,
     """Fill shapes: "distinct" deals 1..n (exact in every dtype up to 256), "few" has ties and 0, "equal" only ties."""
     if draw not in DRAWS:
         raise ValueError(f"draw {draw!r} is none of {', '.join(DRAWS)}")
+    if any(size < 0 for shape in shapes.values() for size in shape):
+        raise ValueError("a shape has a negative size")
     total = sum(math.prod(shape) for shape in shapes.values())
+    if total > MOST:
+        raise ValueError(f"its {total:,} weights are more than {MOST:,}")
     chance = random.Random(seed)
     if draw == "distinct":
         flat = [float(value) for value in chance.sample(range(1, total + 1), total)]

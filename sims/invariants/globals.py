@@ -13,12 +13,16 @@ import torch
 
 @contextmanager
 def global_state(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, NumPy and Python for the block, and put their states back afterwards."""
+    """Seed the global generators of torch, NumPy and Python for the block, and put their states back afterwards.
+
+    A number is drawn from each, so that no seed that a variant sets itself leaves them as it found them.
+    """
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed formats three stack traces for devices
         np.random.seed(seed)  # noqa: NPY002  the probe must set what a careless variant reads
         random.seed(seed)
+        torch.rand((), generator=torch.default_generator), np.random.random(), random.random()  # noqa: NPY002
         yield
     finally:
         torch.set_rng_state(states[0])

@@ -88,8 +88,8 @@ class Subject:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, at most 200 characters."""
-    lines = str(error).splitlines() or [""]
+    """The first line of an exception's text (of its kind where it has none), at most 200 characters."""
+    lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:200]
 
 

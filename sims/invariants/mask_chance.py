@@ -97,7 +97,7 @@ def check_seeds_differ(subject: Subject, case: Case) -> None:
 
 
 def check_random(subject: Subject, case: Case) -> None:
-    """Over many seeds neither large scores nor early positions are kept more often than chance allows."""
+    """Over many seeds neither large scores, nor early positions, nor any position is kept more often than by chance."""
     scores = read_scores(case)
     (name,) = scores
     n = scores[name].numel()
@@ -115,6 +115,13 @@ def check_random(subject: Subject, case: Case) -> None:
                 got=f"over {case['draws']} seeds {what} are kept {surplus:+d} times more often than the others",
                 expected=f"at most {bound:.0f} either way, were it chance",
             )
+    surpluses = kept - kept.sum() / n
+    worst = int(surpluses.abs().argmax())
+    if surpluses[worst].abs() > SIGMAS * math.sqrt(case["draws"] / 4):
+        fail(
+            got=f"position {worst} is kept {int(kept[worst])} times of {case['draws']}",
+            expected=f"about as often as the others, {float(kept.sum() / n):.0f} times",
+        )
 
 
 def random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -197,7 +204,7 @@ MASK_CHANCE = (
     Invariant(
         id="mask-random-is-random",
         kind=KIND,
-        statement="A random rule prefers neither large scores nor early positions.",
+        statement="A random rule prefers neither large scores, nor early positions, nor any one position.",
         why="DLTH's README command omits an option, and its 'random' mask is the smallest magnitudes",
         check=check_random,
         cases=random_cases,

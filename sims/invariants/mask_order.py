@@ -200,7 +200,8 @@ def within_signed_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 def dtype_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """Scores that only float64 tells apart; whole numbers, exact in every dtype; tiny ones whose squares underflow."""
-    yield {"scores": {"a": [1.0000000001, 1.0]}, "sparsity": 0.5, "dtype": "float64"}
+    for close in ([1.0000000001, 1.0], [1.0, 1.0000000001]):  # one of them is wrong whichever goes first of a tie
+        yield {"scores": {"a": close}, "sparsity": 0.5, "dtype": "float64"}
     for dtype in ("float64", "float16", "bfloat16"):
         chance = plan.random(f"dtype {dtype}")
         for shapes in ({"a": [6]}, {"a": [8, 5], "b": [20]}):

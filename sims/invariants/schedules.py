@@ -16,6 +16,8 @@ KIND = "penalty-schedule"
 NUMBER = ("schedule-number", "schedule-pure")
 ROUNDING = 1e-9
 """Relative slack for sums of many small increments in double precision (float32's error, 5e-5, is far outside it)."""
+COUNTERS = (2**15, 2**16, 2**24, 2**24 + 1)
+"""Steps at which counters of 16 bits wrap around, and from which on float32 skips numbers."""
 BLOCK = 1000
 """Consecutive steps in one case."""
 
@@ -152,7 +154,8 @@ def after(claims: Any, plan: Plan) -> Iterator[Case]:
     """Steps after the ceiling, far ones too."""
     last = claims.steps
     yield {"steps": [last, last + 1, last + 2, 2 * last, 2 * last + 1, 3 * last, 10 * last, 100 * last]}
-    yield {"steps": [10**7, 10**9]} if last < 10**7 else {"steps": [1000 * last]}
+    far = [step for step in (*COUNTERS, 10**7, 10**9) if step > last]
+    yield {"steps": far or [1000 * last]}
     chance = plan.random("after")
     yield {"steps": sorted(chance.randrange(last, 20 * last + 1) for _ in range(100))}
     yield from blocks(last, 20 * last, plan)

@@ -28,6 +28,10 @@ def test_what_is_wrong_with_a_case_is_said_in_words():
         cases.read_scores({})
     with pytest.raises(UserError, match=r"draw 'zipf' is none of distinct, equal, few, normal"):
         cases.read_scores({"shapes": {"a": [2]}, "draw": "zipf"})
+    with pytest.raises(UserError, match="16,777,217 weights are more than 16,777,216"):
+        cases.read_scores({"shapes": {"a": [2**24], "b": [1]}, "draw": "equal"})
+    with pytest.raises(UserError, match="negative size"):
+        cases.read_scores({"shapes": {"a": [3, -1]}})
     with pytest.raises(UserError, match=r"its scores \(a is missing\)"):
         cases.read_within({"within": {"b": [1]}}, {"a": torch.ones(1)})
 

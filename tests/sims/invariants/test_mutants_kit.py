@@ -309,7 +309,8 @@ def test_chance_is_left_at_seven_standard_deviations(leaning, fair):
     @mask_rule(scope="global", keeps="random")
     def rule(scores, sparsity, *, within=None, generator=None):
         first = 12 if generator.initial_seed() < abs(leaning) else 10
-        halves = [torch.arange(20) < first, torch.arange(20) < 20 - first]
+        places = (torch.arange(20) + generator.initial_seed()) % 20  # so that each position has its turn
+        halves = [places < first, places < 20 - first]
         return {"a": torch.cat(halves if leaning > 0 else halves[::-1])}
 
     scores = [float(place % 2) + place / 1000 for place in range(40)]  # every other one is large: no leaning there

@@ -1,0 +1,92 @@
+"""Broken mask rules and schedules that once passed, each as somebody might write it."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from unilth.sims.invariants import check, mask_rule, penalty_schedule
+from unilth.sims.invariants.ours import global_magnitude, global_random
+
+
+def found(target):
+    return [row.id for row in check(target, budget="quick").violations]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seeds", [torch.manual_seed, np.random.seed, random.seed])
+def test_seeding_a_global_generator_is_noticed_whatever_the_seed(seeds, seed):
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        seeds(seed)
+        return global_magnitude(scores, sparsity, within=within, generator=generator)
+
+    @penalty_schedule(ceiling=1.0, steps=100)
+    def ramp(step):
+        seeds(seed)
+        return min(1.0, step / 100)
+
+    rows = check(rule, only="mask-leaves-global-state"), check(ramp, only="schedule-leaves-global-state")
+    assert [report.ok for report in rows] == [False, False]
+
+
+def test_ranking_in_single_precision_is_noticed_whichever_goes_first_of_a_tie():
+    for sign in (1, -1):
+
+        @mask_rule(scope="global", keeps="largest")
+        def rounded(scores, sparsity, *, within=None, generator=None, sign=sign):
+            def turned(parts):  # so that the other one goes of a tie
+                return {name: part.flip(0) if sign < 0 else part for name, part in parts.items()}
+
+            less = turned({name: score.float() for name, score in scores.items()})
+            earlier = None if within is None else turned(within)
+            return turned(global_magnitude(less, sparsity, within=earlier, generator=generator))
+
+        assert found(rounded) == ["mask-dtype"]
+
+
+@pytest.mark.parametrize("position", [0, 3, -1])
+def test_one_position_that_is_always_kept_is_no_chance(position):
+    @mask_rule(scope="global", keeps="random")
+    def spares_one(scores, sparsity, *, within=None, generator=None):
+        masks = global_random(scores, sparsity, within=within, generator=generator)
+        for name, mask in masks.items():
+            kept = mask.view(-1)
+            if kept.numel() > 4 and kept.any() and (within is None or within[name].view(-1)[position]):
+                kept[int(kept.nonzero()[0])] = False
+                kept[position] = True
+        return masks
+
+    assert "mask-random-is-random" in found(spares_one)
+    assert found(global_random) == []
+
+
+@pytest.mark.parametrize("bits", [15, 16])
+def test_a_short_counter_wraps_around(bits):
+    @penalty_schedule(ceiling=1.0, steps=1000)
+    def wraps(step):
+        return min(1.0, (step % 2**bits) / 1000)
+
+    assert found(wraps) == ["schedule-stays"]
+
+
+@pytest.mark.parametrize(("surplus", "fair"), [(27, True), (28, False), (-27, True), (-28, False)])
+def test_a_position_is_judged_at_seven_standard_deviations(surplus, fair):
+    """60 draws of 20 of 40: 30 times each, and 7 sqrt(60 / 4) = 27.1 more or less may be chance."""
+
+    @mask_rule(scope="global", keeps="random")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        seed = generator.initial_seed()
+        masks = {"a": (torch.arange(40) + seed) % 2 == 0}  # each position has every other turn
+        if seed // 2 < abs(surplus) and bool(masks["a"][5]) == (surplus < 0):
+            masks["a"][[4, 5]] = masks["a"][[5, 4]]
+        return masks
+
+    scores = [float(place) for place in range(40)]
+    report = check(rule, only="mask-random-is-random", case={"scores": {"a": scores}, "sparsity": 0.5, "draws": 60})
+    assert report.ok == fair
+    if not fair:
+        assert "position 4 is kept" in report.violations[0].got or "position 5 is kept" in report.violations[0].got
