@@ -19,13 +19,13 @@ from unilth.sims.invariants import check, mask_rule, penalty_schedule, ticket_fi
 from unilth.sims.invariants.catalogue import catalogue
 from unilth.sims.invariants.declarations import claims_of
 from unilth.sims.invariants.ours import global_magnitude, global_random, rst_schedule
+from unilth.sims.invariants.twins_chance import redraws_on_resume
 from unilth.sims.invariants.twins_mask import (
     compares_with_epsilon,
     keeps_strictly_above,
     kth_value_of_nothing,
     prunes_all_ties,
     ranked,
-    redraws_on_resume,
     revives,
 )
 from unilth.sims.invariants.twins_schedule import counts_epochs
