@@ -1,10 +1,8 @@
-"""Sweeps that are killed, interrupted, doubled and damaged end with the records of an undisturbed one."""
+"""Sweeps that are damaged, or whose runs fail, end with the records of an undisturbed one."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,234 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.sims.sweeps.sweeping import CAMPAIGN, contents, finished, of, pids, run_fake
 from unilth.errors import UserError
 from unilth.sims import worker
-from unilth.sims.campaign import Campaign, parse
-from unilth.sims.lock import locked
+from unilth.sims.campaign import parse
 from unilth.sims.pool import ATTEMPTS
-from unilth.sims.records import dump, read_record
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
-from unilth.sims.sweep import Summary, keep_campaign, plan, sweep
+from unilth.sims.sweep import keep_campaign, plan, sweep
 from unilth.sims.tally import Progress
-
-HERE = Path(__file__).parent
-TOML = """
-claim = "killing a sweep changes no record"
-[grid]
-recipes = ["dense", "lth", "unilth"]
-sparsities = [0.5, 0.9]
-seeds = 6
-"""
-CAMPAIGN = parse(TOML, name="thirty", where="thirty.toml")
-# The command line with the fake run in place of training, as a process of its own that can be killed.
-DRIVER = """
-import functools, sys
-from unilth import cli
-from unilth.commands import sweep
-sweep.sweep = functools.partial(sweep.sweep, run="fake_runs:execute", check=None)
-sys.exit(cli.main(sys.argv[1:]))
-"""
-
-
-@pytest.fixture(autouse=True)
-def _fake_runs_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(HERE)
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    sys.path.insert(0, str(HERE))
-    try:
-        summary = sweep(CAMPAIGN, folder / "out", workers=1, run="fake_runs:execute", check=None, data_dir=folder)
-    finally:
-        sys.path.remove(str(HERE))
-    assert summary.ok and summary.done == len(CAMPAIGN.specs) == 30
-    return contents(folder / "out")
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """Every file of every run, byte for byte, records without what stands under ``timing``."""
-    files = {}
-    for path in sorted(out.rglob("*")):
-        if not path.is_file() or path.name == ".lock":
-            continue
-        content = path.read_bytes()
-        if path.name == "record.json":
-            record = read_record(path)
-            assert dump(record).encode() == content  # so that leaving out one key hides nothing else
-            del record["timing"]
-            content = dump(record).encode()
-        files[str(path.relative_to(out))] = content
-    return files
-
-
-def run_fake(campaign: Campaign, out: Path, data_dir: Path, **more: object) -> Summary:
-    usual = {"run": "fake_runs:execute", "check": None, "data_dir": data_dir, "workers": 2}
-    return sweep(campaign, out, **usual | more)
-
-
-def of(*recipes: str) -> Campaign:
-    return Campaign("some", "a claim", tuple(RunSpec(recipe, seed=seed) for seed, recipe in enumerate(recipes)), "")
-
-
-def _interruptible() -> None:
-    """A shell lets its background jobs ignore Ctrl-C, and what they start inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def start(tmp_path: Path, data_dir: Path, out: Path, text: str = TOML) -> subprocess.Popen[str]:
-    path = tmp_path / "thirty.toml"
-    path.write_text(text)
-    paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = ["sweep", str(path), "--out", str(out), "--workers", "2", "--data-dir", str(data_dir)]
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *command], env=os.environ | {"PYTHONPATH": paths}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_interruptible, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(true, seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "waited too long"
-        time.sleep(0.002)
-
-
-def finished(out: Path) -> int:
-    return len(list(out.glob("*-seed*/record.json")))
-
-
-def pids(data_dir: Path) -> list[int]:
-    return [int(path.name) for path in (data_dir / "pids").iterdir()] if (data_dir / "pids").is_dir() else []
-
-
-def alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie waiting for whoever adopted it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_the_comparison_sees_a_changed_byte(tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes]) -> None:
-    out = tmp_path / "out"
-    run_fake(CAMPAIGN, out, data_dir)
-    assert contents(out) == undisturbed
-    path = next(out.glob("lth*/record.json"))
-    record = json.loads(path.read_text())
-    record["test"]["accuracy"] += 1e-16 + 1e-9
-    path.write_text(dump(record))
-    assert contents(out) != undisturbed
-
-
-@pytest.mark.parametrize("after", [0, 1, 7, 13])
-def test_a_killed_parent_leaves_no_orphans_and_can_go_on(
-    tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes], after: int
-) -> None:
-    out = tmp_path / "out"
-    driver = start(tmp_path, data_dir, out)
-    # After 0: a run has begun and none is finished. A few milliseconds more or less are all moments of a run.
-    wait_for(lambda: finished(out) >= after and pids(data_dir))
-    time.sleep(after / 1000)
-    driver.kill()
-    driver.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in pids(data_dir)), 5.0)
-    done = finished(out)
-    assert after <= done < 30
-    again = start(tmp_path, data_dir, out)
-    stdout, stderr = again.communicate(timeout=60)
-    assert again.returncode == 0, stderr
-    assert f"30 runs: {done} were finished before, {30 - done} done now" in stdout
-    assert contents(out) == undisturbed  # also: no temporary folder is left, nothing was set aside
-
-
-def test_a_worker_ends_with_its_parent_in_the_middle_of_a_long_run(tmp_path: Path, data_dir: Path) -> None:
-    driver = start(tmp_path, data_dir, tmp_path / "out", TOML.replace('"dense", "lth", "unilth"', '"sleeps"'))
-    wait_for(lambda: len(pids(data_dir)) == 2)
-    driver.kill()
-    driver.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in pids(data_dir)), 5.0)  # the runs would take a minute
-
-
-def test_a_parent_killed_again_and_again(tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes]) -> None:
-    out = tmp_path / "out"
-    for _ in range(4):
-        before = finished(out)
-        driver = start(tmp_path, data_dir, out)
-        wait_for(lambda count=before: finished(out) > count + 1)
-        driver.kill()  # and the next one starts while the orphans may still be ending
-        driver.communicate()
-    assert run_fake(CAMPAIGN, out, data_dir).ok
-    assert contents(out) == undisturbed
-
-
-def test_killed_workers_lose_their_current_run_only(
-    tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes]
-) -> None:
-    out = tmp_path / "out"
-    driver = start(tmp_path, data_dir, out)
-    killed = 0
-    for moment in (1, 9):  # once less than a run is tried, should the same one be hit every time
-        wait_for(lambda count=moment: finished(out) >= count)
-        living = [pid for pid in pids(data_dir) if alive(pid)]
-        os.kill(living[-1], signal.SIGKILL)
-        killed += 1
-    stdout, stderr = driver.communicate(timeout=60)
-    assert driver.returncode == 0, stderr
-    assert "30 done now" in stdout and "0 failed" in stdout
-    assert len(pids(data_dir)) <= 2 + killed  # at most one fresh worker for each
-    assert contents(out) == undisturbed
-
-
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes]) -> None:
-    out = tmp_path / "out"
-    driver = start(tmp_path, data_dir, out)
-    wait_for(lambda: finished(out) >= 3)
-    os.killpg(driver.pid, signal.SIGINT)  # as the terminal does: to the whole group
-    _, stderr = driver.communicate(timeout=20)
-    assert driver.returncode == 130
-    assert "Traceback" not in stderr and stderr.rstrip().endswith("the same command goes on")
-    assert not any(alive(pid) for pid in pids(data_dir))
-    assert not list(out.glob(".tmp-*"))
-    done = finished(out)
-    assert 3 <= done < 30
-    assert run_fake(CAMPAIGN, out, data_dir).skipped == done
-    assert contents(out) == undisturbed
-
-
-def test_two_sweeps_do_not_share_a_directory(tmp_path: Path, data_dir: Path, undisturbed: dict[str, bytes]) -> None:
-    out = tmp_path / "out"
-    first = start(tmp_path, data_dir, out)
-    wait_for(lambda: finished(out) >= 1)
-    os.kill(first.pid, signal.SIGSTOP)  # alive, and in the middle of its runs for as long as the second one needs
-    second = start(tmp_path, data_dir, out)
-    _, stderr = second.communicate(timeout=60)
-    os.kill(first.pid, signal.SIGCONT)
-    assert second.returncode == 2
-    assert f"is in use by another sweep (pid {first.pid} on " in stderr and stderr.count("\n") == 1
-    first.communicate(timeout=60)
-    assert first.returncode == 0
-    assert contents(out) == undisturbed
-
-
-def test_the_lock_of_a_dead_sweep_is_stale(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path, name="here"),
-        pytest.raises(UserError, match=rf"pid {os.getpid()} on"),
-        locked(tmp_path, name="here"),
-    ):
-        pass
-    assert str(os.getpid()) in (tmp_path / ".lock").read_text()  # the file stays, as after a kill
-    with locked(tmp_path, name="here"):
-        pass
 
 
 @pytest.mark.parametrize("damage", ["truncated", "of another run", "without its ticket"])
