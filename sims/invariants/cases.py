@@ -118,11 +118,6 @@ def apply_rule(subject: Subject, case: Case, scores: dict[str, Tensor] | None = 
     return subject.call(scores, float(case.get("sparsity", 0.5)), within=within, generator=generator(case))
 
 
-def flat(masks: dict[str, Tensor], like: dict[str, Tensor]) -> Tensor:
-    """All masks as one vector, in the order of ``like``."""
-    return torch.cat([masks[name].reshape(-1) for name in like])
-
-
 def same_masks(first: dict[str, Tensor], second: dict[str, Tensor], *, got: str, expected: str) -> None:
     """Fail unless the two masks are equal, saying how many entries differ."""
     different = sum(int((first[name] != second[name]).sum()) for name in first)

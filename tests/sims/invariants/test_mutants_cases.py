@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from unilth.errors import UserError
 from unilth.sims.invariants import cases, check, mask_rule, problems
 from unilth.sims.invariants.catalogue import find_invariant
-from unilth.sims.invariants.invariant import Plan
+from unilth.sims.invariants.invariant import Plan, Subject
 from unilth.sims.invariants.runner import Session
 
 MLP = {"first": (20, 64), "second": (16, 20), "last": (10, 16)}
@@ -107,6 +107,30 @@ def test_a_tied_weight_is_used_twice_and_dropout_drops_three_in_ten():
     assert tied.third.weight is tied.second.weight and tied.third.bias is not tied.second.bias
     assert problems.network({"problem": "dropout"}).dropout.p == 0.3
     assert problems.network({"problem": "mlp"}).dropout.p == 0.0
+
+
+def test_what_a_case_leaves_out():
+    """Seed 0, half of the weights, single precision, the first of the distinct draws: replay lines stay short."""
+    asked = []
+
+    def rule(scores, sparsity, *, within, generator):
+        asked.append((scores, sparsity, within, generator.get_state()))
+
+    subject = Subject(rule, None, Plan("quick"))
+    cases.apply_rule(subject, {"shapes": {"a": [2, 3]}})
+    whole = {"draw": "distinct", "draw_seed": 0, "sparsity": 0.5, "seed": 0, "dtype": "float32"}
+    cases.apply_rule(subject, {"shapes": {"a": [2, 3]}, **whole})
+    (first, *short), (second, *long) = asked
+    assert torch.equal(first["a"], second["a"]) and first["a"].dtype == torch.float32
+    assert short[:2] == long[:2] == [0.5, None] and torch.equal(short[2], long[2])
+    assert torch.equal(short[2], torch.Generator().manual_seed(0).get_state())
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_second_device_is_the_one_that_torch_names(monkeypatch, there):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: there)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert cases.second_device() == (torch.device("cuda") if there else None)
 
 
 @mask_rule(scope="global", keeps="largest")
