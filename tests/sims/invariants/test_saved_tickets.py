@@ -1,6 +1,8 @@
 """Saved tickets: a good one passes, each broken one is caught by its invariant, hostile files are refused."""
 
+import collections
 import json
+import random
 import shutil
 
 import pytest
@@ -227,3 +229,24 @@ def test_missing_files_are_one_sentence(path, tmp_path, capsys):
     (tmp_path / "folder.safetensors").mkdir()
     assert main(["check", str(tmp_path / "folder.safetensors")]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ticket.safetensors", "ticket.json"])
+def test_a_damaged_byte_is_refused_or_judged_and_never_a_crash(path, name):
+    chance, ends = random.Random(7), collections.Counter()
+    where = path.with_name(name)
+    good = where.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(good)
+        for _ in range(chance.choice((1, 3))):
+            damaged[chance.randrange(len(good))] = chance.randrange(256)
+        where.write_bytes(damaged[: chance.choice((len(good), len(good), chance.randrange(len(good))))])
+        try:
+            report = check(str(path))
+        except UserError as refused:
+            assert "\n" not in str(refused) and str(path.parent) in str(refused)
+            ends["refused"] += 1
+        else:
+            assert not report.counts["error"]
+            ends["passed" if report.ok else "violated"] += 1
+    assert ends["refused"] > 100 and ends["violated"] > 10, ends
