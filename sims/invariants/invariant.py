@@ -70,11 +70,17 @@ class Subject:
         """Call the target; an exception on an input that the contract allows is a violation, with its text."""
         try:
             return self.target(*args, **kwargs)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever the target raises is its answer; sys.exit() must not be ours
-            fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected="an answer, without an exception")
+        except RAISED as error:
+            fail(got=_raised(error), expected="an answer, without an exception")
+
+    def may_reject(self, expected: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the target with input that it may refuse by ValueError, and by nothing else: its answer, or REJECTED."""
+        try:
+            return self.target(*args, **kwargs)
+        except ValueError:
+            return REJECTED
+        except RAISED as error:  # a TypeError or IndexError deep inside is no clear refusal
+            fail(got=_raised(error), expected=expected)
 
     def must_reject(self, what: str, *args: Any, **kwargs: Any) -> None:
         """Call the target with unusable input and require ValueError."""
@@ -82,9 +88,18 @@ class Subject:
             answer = self.target(*args, **kwargs)
         except ValueError:
             return
-        except (Exception, SystemExit) as error:  # a TypeError or IndexError deep inside is no clear refusal
-            fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected=f"ValueError on {what}")
+        except RAISED as error:
+            fail(got=_raised(error), expected=f"ValueError on {what}")
         fail(got=f"accepted it and answered {type(answer).__name__}", expected=f"ValueError on {what}")
+
+
+REJECTED = object()
+RAISED = (Exception, SystemExit)
+"""Whatever the target raises is its answer; its sys.exit() must not be ours."""
+
+
+def _raised(error: BaseException) -> str:
+    return f"raised {type(error).__name__}: {first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -18,8 +18,8 @@ from unilth.sims.invariants.cases import (
     small_cases,
     small_within,
 )
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail, first_line
-from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, within_cases
+from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, within_cases
 
 COUNTS = ("mask-exact-count-global", "mask-exact-count-layer")
 
@@ -61,15 +61,12 @@ def check_within(subject: Subject, case: Case) -> None:
     asked = {name: pruned_count(case["sparsity"], score.numel()) for name, score in scores.items()}
     total = pruned_count(case["sparsity"], sum(score.numel() for score in scores.values()))
     if sum(gone.values()) > total or any(gone[name] > asked[name] for name in gone):
-        try:
-            masks = subject.target(scores, float(case["sparsity"]), within=within, generator=generator(case))
-        except ValueError:
+        allowed = "ValueError, or a mask inside `within`, which prunes more than is asked"
+        sparsity, chance = float(case["sparsity"]), generator(case)
+        masks = subject.may_reject(allowed, scores, sparsity, within=within, generator=chance)
+        if masks is REJECTED:
             return
-        except (Exception, SystemExit) as error:
-            fail(
-                got=f"raised {type(error).__name__}: {first_line(error)}",
-                expected="ValueError, or a mask inside `within`, which prunes more than is asked",
-            )
+        check_form(masks, scores)
     else:
         masks = apply_rule(subject, case)
     for name, earlier in within.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unilth.sims.invariants.cases import apply_rule, clone, drawn, generator, read_scores, read_within
 from unilth.sims.invariants.globals import global_state
@@ -19,19 +20,37 @@ FORM = ("mask-names", "mask-shapes", "mask-boolean")
 
 def check_names(subject: Subject, case: Case) -> None:
     """One tensor for each name of the scores, no more and no fewer."""
-    masks, scores = apply_rule(subject, case), read_scores(case)
+    _names(apply_rule(subject, case), read_scores(case))
+
+
+def check_shapes(subject: Subject, case: Case) -> None:
+    """Each mask has the shape of its scores."""
+    _shapes(apply_rule(subject, case), read_scores(case))
+
+
+def check_boolean(subject: Subject, case: Case) -> None:
+    """Each mask is boolean, True = kept."""
+    _boolean(apply_rule(subject, case))
+
+
+def check_form(masks: Any, scores: dict[str, Tensor]) -> None:
+    """All three at once, for an answer to scores that ``check_names`` and the others never ask about."""
+    _names(masks, scores)
+    _shapes(masks, scores)
+    _boolean(masks)
+
+
+def _names(masks: Any, scores: dict[str, Tensor]) -> None:
     if not isinstance(masks, dict):
         fail(got=f"an answer of type {type(masks).__name__}", expected="a dict of masks by name")
     if set(masks) != set(scores):
         fail(got=f"masks named {sorted(map(str, masks))}", expected=f"masks named {sorted(scores)}")
     for name, mask in masks.items():
-        if not isinstance(mask, torch.Tensor):
+        if not isinstance(mask, Tensor):
             fail(got=f"{name!r} is of type {type(mask).__name__}", expected="a torch.Tensor for each name")
 
 
-def check_shapes(subject: Subject, case: Case) -> None:
-    """Each mask has the shape of its scores."""
-    masks, scores = apply_rule(subject, case), read_scores(case)
+def _shapes(masks: dict[str, Tensor], scores: dict[str, Tensor]) -> None:
     for name, value in scores.items():
         if masks[name].shape != value.shape:
             fail(
@@ -40,9 +59,8 @@ def check_shapes(subject: Subject, case: Case) -> None:
             )
 
 
-def check_boolean(subject: Subject, case: Case) -> None:
-    """Each mask is boolean, True = kept."""
-    for name, mask in apply_rule(subject, case).items():
+def _boolean(masks: dict[str, Tensor]) -> None:
+    for name, mask in masks.items():
         if mask.dtype != torch.bool:
             fail(got=f"{name!r} has dtype {mask.dtype}", expected="torch.bool, True = kept")
 

@@ -21,9 +21,9 @@ from unilth.sims.invariants.cases import (
     same_masks,
     small_cases,
 )
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail, first_line
+from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.mask_counts import COUNTS, check_count, groups
-from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases, with_within, within_cases
+from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, with_within, within_cases
 
 BASIS = (*FORM, *COUNTS, "mask-order")
 
@@ -55,12 +55,11 @@ def check_infinite(subject: Subject, case: Case) -> None:
     scores = read_scores(case)
     for name, position in case["infinite_at"]:
         scores[name].view(-1)[position] = math.inf
-    try:
-        masks = subject.target(scores, float(case["sparsity"]), within=None, generator=generator(case))
-    except ValueError:
+    chance = generator(case)
+    masks = subject.may_reject("a mask, or ValueError", scores, float(case["sparsity"]), within=None, generator=chance)
+    if masks is REJECTED:
         return
-    except (Exception, SystemExit) as error:
-        fail(got=f"raised {type(error).__name__}: {first_line(error)}", expected="a mask, or ValueError")
+    check_form(masks, scores)
     for name, position in case["infinite_at"]:
         if not bool(masks[name].reshape(-1)[position]):
             fail(got=f"the infinite score {position} of {name!r} is pruned", expected="the largest scores kept")

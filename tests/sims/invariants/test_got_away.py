@@ -90,3 +90,55 @@ def test_a_position_is_judged_at_seven_standard_deviations(surplus, fair):
     assert report.ok == fair
     if not fair:
         assert "position 4 is kept" in report.violations[0].got or "position 5 is kept" in report.violations[0].got
+
+
+def answers_badly(where, how):
+    """A correct rule but for scores of +inf, or for an earlier mask that prunes more than is asked."""
+
+    @mask_rule(scope="global", keeps="largest")
+    def rule(scores, sparsity, *, within=None, generator=None):
+        gone = sum(int((~mask).sum()) for mask in (within or {}).values())
+        emptier = within is not None and gone > sparsity * sum(score.numel() for score in scores.values())
+        infinite = any(bool(score.isinf().any()) for score in scores.values())
+        if emptier:  # nothing is left to prune
+            masks = {name: mask.clone() for name, mask in within.items()}
+        else:
+            masks = global_magnitude(scores, sparsity, within=within)
+        odd = infinite if where == "infinity" else emptier
+        return how(masks) if odd else masks
+
+    return rule
+
+
+def leaves(masks):
+    raise SystemExit(0)
+
+
+def stumbles(masks):
+    raise IndexError("list index out of range")
+
+
+def refuses(masks):
+    raise ValueError("not these")
+
+
+@pytest.mark.parametrize("where", ["infinity", "emptier"])
+@pytest.mark.parametrize(
+    ("how", "got"),
+    [
+        (leaves, "raised SystemExit: 0"),
+        (stumbles, "raised IndexError: list index out of range"),
+        (lambda masks: None, "an answer of type NoneType"),
+        (lambda masks: {}, "masks named []"),
+        (lambda masks: {name: mask.reshape(-1, 1) for name, mask in masks.items()}, "has shape"),
+        (lambda masks: {name: mask.float() for name, mask in masks.items()}, "has dtype torch.float32"),
+        (refuses, None),
+        (dict, None),
+    ],
+)
+def test_input_that_may_be_refused_is_refused_or_answered_well(where, how, got):
+    rows = {row.id: row.got for row in check(answers_badly(where, how), budget="quick").violations}
+    if got is None:
+        assert rows == {}
+    else:
+        assert got in rows["mask-infinite-scores" if where == "infinity" else "mask-within"]
