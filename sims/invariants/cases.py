@@ -136,8 +136,9 @@ LAYERS: tuple[dict[str, list[int]], ...] = (
     {"a": [3, 5], "b": [7]},
     {"a": [1], "b": [1], "c": [2, 3]},
     {"conv": [4, 3, 3, 3], "fc": [5, 6]},
+    {"block.0.conv.weight": [2, 2, 3, 3], "block.0.fc.weight": [4, 5], "block.1.conv.weight": [2, 2, 3, 3]},
 )
-"""Shapes that go with every invariant: one weight, one layer, several, a convolution."""
+"""Shapes that go with every invariant: one weight, one layer, several, a convolution, names as networks have them."""
 
 
 def drawn(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unilth.sims.invariants.cases import apply_rule, generator, read_scores, read_within, same_masks
 from unilth.sims.invariants.globals import fingerprint, global_state, moved
@@ -99,35 +100,49 @@ def check_seeds_differ(subject: Subject, case: Case) -> None:
 def check_random(subject: Subject, case: Case) -> None:
     """Over many seeds neither large scores, nor early positions, nor any position is kept more often than by chance."""
     scores = read_scores(case)
-    (name,) = scores
-    n = scores[name].numel()
-    large = scores[name].reshape(-1).argsort(descending=True)[: n // 2]
-    halves = {"the larger scores": torch.zeros(n, dtype=torch.bool).index_fill(0, large, True)}
-    halves["the first positions"] = torch.arange(n) < n // 2
-    kept = torch.stack([apply_rule(subject, case, seed=seed)[name].reshape(-1) for seed in range(case["draws"])]).sum(0)
-    bound = SIGMAS * math.sqrt(
-        case["draws"] * n / 4
-    )  # the variance of independent fair coins; drawing without return has less
-    for what, half in halves.items():
-        surplus = int(kept[half].sum() - kept[~half].sum())
-        if abs(surplus) > bound * n / (n - 1):
+    flat = torch.cat([score.reshape(-1) for score in scores.values()])
+    n, draws = len(flat), case["draws"]
+    large = flat.argsort(descending=True)[: n // 2]
+    groups = {"the larger scores": torch.zeros(n, dtype=torch.bool).index_fill(0, large, True)}
+    groups["the first positions"] = torch.arange(n) < n // 2
+    kept = torch.zeros(n, dtype=torch.long)
+    for seed in range(draws):
+        masks = apply_rule(subject, case, seed=seed)
+        kept += torch.cat([masks[name].reshape(-1) for name in scores])
+    # The variance of independent fair coins; drawing without return has less.
+    bound = SIGMAS * math.sqrt(draws * n / 4) * n / (n - 1)
+    for what, group in groups.items():
+        surplus = int(kept[group].sum() - kept[~group].sum())
+        if abs(surplus) > bound:
             fail(
-                got=f"over {case['draws']} seeds {what} are kept {surplus:+d} times more often than the others",
+                got=f"over {draws} seeds {what} are kept {surplus:+d} times more often than the others",
                 expected=f"at most {bound:.0f} either way, were it chance",
             )
-    surpluses = kept - kept.sum() / n
-    worst = int(surpluses.abs().argmax())
-    if surpluses[worst].abs() > SIGMAS * math.sqrt(case["draws"] / 4):
+    mean = float(kept.sum() / n)
+    worst = int((kept - mean).abs().argmax())
+    if abs(kept[worst] - mean) > SIGMAS * math.sqrt(draws / 4):
+        name, at = _place(worst, scores)
         fail(
-            got=f"position {worst} is kept {int(kept[worst])} times of {case['draws']}",
-            expected=f"about as often as the others, {float(kept.sum() / n):.0f} times",
+            got=f"position {at} of {name!r} is kept {int(kept[worst])} times of {draws}",
+            expected=f"about as often as the others, {mean:.0f} times",
         )
 
 
+def _place(index: int, scores: dict[str, Tensor]) -> tuple[str, int]:
+    """The layer and the position in it of one of all weights."""
+    for name, score in scores.items():
+        if index < score.numel():
+            return name, index
+        index -= score.numel()
+    raise IndexError(index)
+
+
 def random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """One layer, half of it pruned, many seeds."""
+    """One layer, or several where each weight has the same chance; half of them pruned, many seeds."""
     yield {"shapes": {"a": [40]}, "draw_seed": plan.random("random").randrange(10**6), "sparsity": 0.5, "draws": 60}
     yield {"shapes": {"a": [8, 5]}, "draw_seed": 1, "sparsity": 0.5, "draws": plan.pick(60, 200, 2000)}
+    if claims.scope != "other":
+        yield {"shapes": {"a": [4, 8], "b": [8]}, "draw_seed": 2, "sparsity": 0.5, "draws": plan.pick(60, 200, 2000)}
 
 
 def seed_cases(claims: Any, plan: Plan) -> Iterator[Case]:

@@ -109,8 +109,9 @@ def count_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 
 def tie_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """All scores equal, many, or many 0; only counts are judged."""
+    """All scores equal, many, or many 0, in large layers too; only counts are judged."""
     yield {"scores": {"a": [0, 0, 0, 1]}, "sparsity": 0.5}
+    yield {**LARGE, "draw": "few"}
     yield from drawn(plan.random("ties"), plan.pick(3, 10, 50), draw="equal", sparsities=(0.25, 0.5, 0.1875))
     yield from drawn(plan.random("few"), plan.pick(3, 10, 100), draw="few")
 

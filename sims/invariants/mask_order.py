@@ -176,9 +176,11 @@ def _strided(value: Tensor) -> Tensor:
 
 
 def order_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Plain cases, and large layers."""
+    """Plain cases, scores of very different size, and large layers."""
     yield from plain_cases(claims, plan)
     yield {"scores": {"a": [1, 9, 2], "b": [3, 4, 10]}, "sparsity": 0.5}
+    for wide in ([1e-20, 2e-20, 3e-20, 4e-20], [4e-20, 3e-20, 2e-20, 1e-20]):  # a share of the sum is 0 in float32
+        yield {"scores": {"a": wide, "b": [1e30]}, "sparsity": 0.5}
     yield cases.LARGE
 
 
@@ -186,6 +188,8 @@ def negative_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """Scores below zero, as GraSP's are."""
     yield {"scores": {"a": [-4, -3, -2, -1]}, "sparsity": 0.5}
     yield {"scores": {"a": [-2, 1]}, "sparsity": 0.5}
+    for wide in ([-1e10, 1, 2, 3], [3, 2, 1, -1e10]):  # less the smallest they are equal in float32
+        yield {"scores": {"a": wide}, "sparsity": 0.5}
     yield from drawn(plan.random("negative"), plan.pick(5, 20, 100), draw="normal")
 
 

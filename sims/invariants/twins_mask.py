@@ -318,7 +318,7 @@ MASK_TWINS = (
     Twin(favours_early_positions, "breaks near ties by position", ("mask-order", "mask-permutation")),
     Twin(squares_in_float32, "squares scores in float32", ("mask-scale", "mask-dtype")),
     Twin(ranks_in_float32, "casts float64 scores to float32", ("mask-dtype",)),
-    Twin(compares_with_epsilon, "compares with an absolute epsilon", ("mask-scale", "mask-dtype")),
+    Twin(compares_with_epsilon, "compares with an absolute epsilon", ("mask-order",)),
     Twin(zips_sorted_names, "zips sorted names with unsorted tensors", ("mask-dict-order",)),
     Twin(goes_through_numpy, "converts bfloat16 to NumPy, which fails", ("mask-dtype",)),
     Twin(norms_in_half_precision, "squares float16 scores in float16 (torch's sparsifiers)", ("mask-dtype",)),

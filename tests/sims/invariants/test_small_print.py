@@ -8,7 +8,7 @@ import shlex
 import pytest
 import torch
 
-from unilth.sims.invariants import check, mask_rule, penalty_schedule
+from unilth.sims.invariants import cases, check, mask_rule, penalty_schedule
 from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.mask_chance import Salted
 from unilth.sims.invariants.ranking import ranked, shuffled
@@ -164,7 +164,7 @@ def test_salted_names_are_equal_to_the_text_and_hash_by_their_salt_alone():
 
 
 def test_a_rule_that_keeps_books_by_name_is_not_judged_on_how_names_hash():
-    books = {*"abc", "conv", "fc", *(f"layer{i}" for i in range(8))}
+    books = {*"abc", *(f"layer{i}" for i in range(8)), *(name for shapes in cases.LAYERS for name in shapes)}
 
     @mask_rule(scope="global", keeps="random")
     def bookkeeper(scores, sparsity, *, within=None, generator=None):
