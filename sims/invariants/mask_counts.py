@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,7 +88,7 @@ def check_nested(subject: Subject, case: Case) -> None:
     """A larger sparsity only takes weights away."""
     steps = sorted(case["sparsities"])
     masks = [apply_rule(subject, case, sparsity=sparsity) for sparsity in steps]
-    for low, high, before, after in zip(steps, steps[1:], masks, masks[1:], strict=False):
+    for (low, before), (high, after) in itertools.pairwise(zip(steps, masks, strict=True)):
         for name in before:
             revived = int((after[name] & ~before[name]).sum())
             if revived:

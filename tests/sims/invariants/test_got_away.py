@@ -191,3 +191,14 @@ def a_layer_and_then_a_weight(scores, sparsity, *, within=None, generator=None):
 )
 def test_rules_that_hold_in_one_small_layer_only(rule, id):
     assert id in found(rule)
+
+
+def test_a_weight_that_comes_back_is_named_with_the_two_sparsities_between_which_it_does():
+    @mask_rule(scope="global", keeps="other", nested=True)
+    def flickers(scores, sparsity, *, within=None, generator=None):
+        place = {0.25: 0, 0.5: 0, 0.75: 3}[sparsity]
+        return {"a": torch.arange(4) != place}
+
+    case = {"scores": {"a": [1, 2, 3, 4]}, "sparsities": [0.25, 0.5, 0.75]}
+    (row,) = check(flickers, only="mask-nested", case=case).violations
+    assert row.got == "1 weights of 'a' pruned at 0.5 and kept at 0.75"

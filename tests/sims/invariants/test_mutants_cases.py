@@ -30,6 +30,7 @@ def test_what_is_wrong_with_a_case_is_said_in_words():
         cases.read_scores({"shapes": {"a": [2]}, "draw": "zipf"})
     with pytest.raises(UserError, match="16,777,217 weights are more than 16,777,216"):
         cases.read_scores({"shapes": {"a": [2**24], "b": [1]}, "draw": "equal"})
+    assert cases.read_scores({"shapes": {"a": [3, 0]}})["a"].shape == (3, 0)
     with pytest.raises(UserError, match="negative size"):
         cases.read_scores({"shapes": {"a": [3, -1]}})
     with pytest.raises(UserError, match=r"its scores \(a is missing\)"):
