@@ -33,7 +33,8 @@ class MaskRule:
     Attributes:
         scope: where the pruned count floor(sparsity x n) is taken: over all layers, in each layer, or otherwise (then
             no count is judged, unless ``adds_up``).
-        keeps: the largest scores, weights drawn at random through ``generator``, or something else.
+        keeps: the largest scores, weights drawn at random through ``generator`` (each with the same chance; with
+            ``scope="other"`` in its layer), or something else.
         adds_up: with ``scope="other"``: the layers' budgets add up to floor(sparsity x n) over all layers.
         nested: a larger sparsity only takes weights away; None means "where it follows from scope and keeps".
     """
