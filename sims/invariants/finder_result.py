@@ -77,7 +77,10 @@ def check_prunable_only(subject: Subject, case: Case) -> None:
     frozen = {name for name, parameter in seen.network.named_parameters() if not parameter.requires_grad}
     missing = sorted(set(seen.names) - set(seen.mask) - frozen)
     if missing:
-        fail(got=f"no mask for {', '.join(missing)}", expected="a mask for every weight of a Linear or Conv layer")
+        fail(
+            got=f"no mask for {', '.join(missing)}",
+            expected="a mask for every weight of a Linear or Conv layer (all True where it stays dense)",
+        )
 
 
 def check_sparsity(subject: Subject, case: Case) -> None:
