@@ -106,6 +106,7 @@ def test_what_is_no_batch_of_images_is_refused():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_device_augments_like_the_cpu_and_draws_for_itself():
     rule, batch = Augment(crop=2, flip=True, cutout=2, fill=(1, 2, 3)), images(50)
     there = rule(batch.cuda(), torch.Generator().manual_seed(3))

@@ -225,6 +225,7 @@ def assert_alike(there: dict[str, Any], here: dict[str, Any]) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("part", names(TINY))
 def test_a_gpu_measures_what_the_cpu_measures(part: str) -> None:
     there, here = (measure_part(TINY, None, part, device)["result"] for device in ("cuda", "cpu"))
