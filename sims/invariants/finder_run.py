@@ -130,3 +130,8 @@ def state_of(result: Any, part: str) -> State:
 def equal_states(first: State, second: State, names: Any = None) -> bool:
     """Whether two states hold the same values under the given names (all, if none are given)."""
     return all(torch.equal(first[name], second[name]) for name in (first if names is None else names))
+
+
+def masked(state: State, mask: State) -> State:
+    """A state with zeros where the mask prunes."""
+    return {name: value * mask[name] if name in mask else value for name, value in state.items()}

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from unilth.sims.invariants import problems
-from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases, masked
-from unilth.sims.invariants.finder_run import Run, equal_states, run, state_of
+from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases
+from unilth.sims.invariants.finder_run import Run, equal_states, masked, run, state_of
 from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, State

@@ -7,6 +7,7 @@ import torch
 
 from tests.sims.invariants.recorded import CASE, PRUNED, Tiny, forward, recorded, state, step, verdict
 from unilth.sims.invariants import finder_result as results
+from unilth.sims.invariants import finder_state, problems
 
 ENDED = {"a_weight": [[6, 5, 0, 0]], "b_weight": [[7], [0]]}
 HALFWAY = {"a_weight": [[5, 4, 0, 0]], "b_weight": [[6], [0]]}
@@ -16,13 +17,13 @@ WHOLE = [*START, step(state(**HALFWAY)), forward(state(**HALFWAY)), step(state(*
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setattr(results.problems, "network", lambda case: Tiny())
+    monkeypatch.setattr(problems, "network", lambda case: Tiny())
 
 
 def answered(events=WHOLE, live=(), **changes):
     seen = recorded(events, weights=state(**changes))
     seen.live = list(live)
-    return verdict(results.check_self_contained, seen)
+    return verdict(finder_state.check_self_contained, seen)
 
 
 NEVER = ".weights is a state that the network never had"
@@ -57,9 +58,9 @@ def test_buffers_belong_to_the_parameters():
 
     dense = [forward(with_mean(0.0)), step(with_mean(1.0))]
     events = [*dense, forward(with_mean(1.0, **PRUNED)), step(with_mean(2.0, **ENDED))]
-    seen, judge = recorded(events, weights=with_mean(2.0, **ENDED)), results.check_self_contained
+    seen, judge = recorded(events, weights=with_mean(2.0, **ENDED)), finder_state.check_self_contained
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results.problems, "network", lambda case: Norm())
+        patch.setattr(problems, "network", lambda case: Norm())
         assert verdict(judge, seen) == ""
         seen.result.weights = with_mean(1.0, **ENDED)
         got = ".weights is a state with other buffers (batch-norm statistics) than it had then"
@@ -88,7 +89,7 @@ def test_an_answer_from_before_the_training_is_named():
 
 def test_masking_keeps_what_is_not_masked():
     mask = {"a": torch.tensor([True, False])}
-    found = results.masked({"a": torch.tensor([2.0, 3.0]), "b": torch.tensor([4.0])}, mask)
+    found = finder_state.masked({"a": torch.tensor([2.0, 3.0]), "b": torch.tensor([4.0])}, mask)
     assert found["a"].tolist() == [2.0, 0.0] and found["b"].tolist() == [4.0]
 
 
