@@ -24,8 +24,8 @@ from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
 from unilth.sims.forward import Precision
 from unilth.sims.graphs import Graphs
+from unilth.sims.shortfalls import stopped
 from unilth.sims.spec import RunSpec
-from unilth.sims.stopping import Epochs
 from unilth.sims.streams import stream
 from unilth.sims.tickets import Ticket
 from unilth.sims.training import evaluate
@@ -107,7 +107,7 @@ def execute(
             "layers": masks.layer_sparsity(ticket.mask),
             "emptied": [name for name, layer in ticket.mask.items() if not layer.any()],
         },
-        "stopping_epoch": None if isinstance(recipe.stop, Epochs) else search.phases[0]["epochs"] or None,
+        "stopping_epoch": None,
         "best_epoch": next((p["best_epoch"] for p in search.phases if p["best_epoch"] is not None), None),
         "phases": search.phases,
         "epochs": search.rows,
@@ -119,6 +119,7 @@ def execute(
             "peak_device_memory_mib": torch.cuda.max_memory_reserved(device) / 2**20 if on_gpu else None,
         },
     }
+    record["stopping_epoch"] = stopped(record)
     return ticket, record
 
 

@@ -17,6 +17,7 @@ from unilth.sims.campaign import load
 from unilth.sims.recorded import Source, opened
 from unilth.sims.records import Record
 from unilth.sims.results import run_name
+from unilth.sims.shortfalls import tallied
 from unilth.sims.spec import RunSpec, closest
 from unilth.sims.statistics import Cell, Difference, describe, holm, paired
 
@@ -72,6 +73,7 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     if without:
         notes.append(f"{without} finished runs have no number {metric}; their cells count them as missing")
     notes += _differing(runs)
+    notes += tallied(record for record in runs.values() if record is not None)
     recipes = tuple(dict.fromkeys(spec.recipe for spec in runs))
     if baseline is not None and baseline not in recipes:
         raise UserError(f"no run has the baseline {baseline!r}{closest(baseline, recipes)}")

@@ -348,7 +348,7 @@ def test_the_record_says_what_was_done():
     assert sparsity["counted"] == zeros / 50_200 and set(sparsity["layers"].values()) == {0.9}
     assert record["mask_digest"] == masks.digest(ticket.mask) and record["ticket_digest"] == ticket.digest()
     assert record["test"]["examples"] == 360 and record["recipe"]["stop"]["patience"] == 5
-    assert record["stopping_epoch"] == record["phases"][0]["epochs"] and record["best_epoch"] >= 1
+    assert record["stopping_epoch"] is None and record["best_epoch"] >= 1  # six epochs, and a patience of five
     assert record["timing"]["seconds"] > 0 and record["data_digest"] == load("digits").digest()
 
 

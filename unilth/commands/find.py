@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
 
 
@@ -114,6 +115,8 @@ def main(argv: list[str]) -> int:
         )
     console = Console()
     console.print(_table(record))
+    for sentence in shortfalls(record):
+        shown.print(f"note: {sentence}; more epochs leave room for it", soft_wrap=True, highlight=False)
     for name in record["sparsity"]["emptied"]:
         shown.print(
             f"warning: every weight of {name} is pruned, so that nothing passes through this layer", soft_wrap=True
