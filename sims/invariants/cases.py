@@ -76,14 +76,18 @@ def _draw(shapes: dict[str, tuple[int, ...]], draw: str, seed: int) -> dict[str,
 
 
 def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """The masks that the answer must lie within, in the shapes of the scores. Raises UserError if malformed."""
+    """The masks that the answer must lie within, shaped like the scores, in the order in which the case names them.
+
+    Raises UserError if malformed.
+    """
     given = case.get("within")
     if given is None:
         return None
     try:
-        return {
-            name: torch.tensor(given[name], dtype=torch.bool).reshape(value.shape) for name, value in scores.items()
-        }
+        masks = {name: torch.tensor(given[name], dtype=torch.bool).reshape(scores[name].shape) for name in given}
+        return (
+            masks if len(masks) == len(scores) else {name: masks[name] for name in scores}
+        )  # the missing one is named
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UserError(
             f"the case's within does not fit its scores ({_why(error)}): give 0 and 1 in their names and shapes"
@@ -128,6 +132,8 @@ def same_masks(first: dict[str, Tensor], second: dict[str, Tensor], *, got: str,
 
 LARGE: Case = {"shapes": {"a": [150, 120], "b": [2000]}, "draw": "distinct", "draw_seed": 1, "sparsity": 0.875}
 """More weights than a rule will look at one by one: where thresholds are sampled and sorts run in parallel."""
+HUGE: Case = {"shapes": {"a": [400, 250], "b": [40000]}, "draw": "distinct", "draw_seed": 2, "sparsity": 0.875}
+"""More weights than 2^17: a second threshold at which rules change their way. From budget "standard" on."""
 
 LAYERS: tuple[dict[str, list[int]], ...] = (
     {"a": [4]},
@@ -136,6 +142,7 @@ LAYERS: tuple[dict[str, list[int]], ...] = (
     {"a": [3, 5], "b": [7]},
     {"a": [1], "b": [1], "c": [2, 3]},
     {"conv": [4, 3, 3, 3], "fc": [5, 6]},
+    {"conv1d": [3, 2, 4], "conv3d": [2, 2, 1, 2, 3]},
     {"block.0.conv.weight": [2, 2, 3, 3], "block.0.fc.weight": [4, 5], "block.1.conv.weight": [2, 2, 3, 3]},
 )
 """Shapes that go with every invariant: one weight, one layer, several, a convolution, names as networks have them."""
@@ -200,11 +207,11 @@ def small_within() -> Any:
     """Hypothesis strategy: small cases with an earlier mask that prunes half of what the sparsity will prune."""
     from hypothesis import strategies as st
 
-    cases = small_cases()
+    distinct, tied, either = small_cases(), small_cases(ties=True), st.booleans()
 
     @st.composite
     def small(draw: Any) -> Case:
-        case = draw(cases)
+        case = draw(tied if draw(either) else distinct)
         within = {}
         for name, values in case["scores"].items():
             gone = set(draw(_orders(len(values)))[: math.floor(case["sparsity"] * len(values)) // 2])

@@ -18,6 +18,8 @@ from unilth.sims.invariants.mask_form import FORM, KIND, plain_cases
 
 SIGMAS = 7.0
 """A random rule is accused only beyond seven standard deviations: less than once in 10^11 checks of a correct one."""
+NATS = 30.0
+"""As rare for one position, by Chernoff's bound: a share q of ``draws`` has a chance below exp(-draws x KL(q || p))."""
 
 
 def check_deterministic(subject: Subject, case: Case) -> None:
@@ -98,19 +100,28 @@ def check_seeds_differ(subject: Subject, case: Case) -> None:
 
 
 def check_random(subject: Subject, case: Case) -> None:
-    """Over many seeds neither large scores, nor early positions, nor any position is kept more often than by chance."""
+    """Over many seeds neither large scores, nor early positions, nor any position is kept more often than by chance.
+
+    Only the weights that an earlier mask leaves are counted, and every case leaves an even number of them.
+    """
     scores = read_scores(case)
+    within = read_within(case, scores)
     flat = torch.cat([score.reshape(-1) for score in scores.values()])
-    n, draws = len(flat), case["draws"]
-    large = flat.argsort(descending=True)[: n // 2]
+    free = torch.arange(len(flat))
+    if within is not None:
+        free = torch.cat([within[name].reshape(-1) for name in scores]).nonzero().reshape(-1)
+    n, draws = len(free), case["draws"]
+    large = flat[free].argsort(descending=True)[: n // 2]
     groups = {"the larger scores": torch.zeros(n, dtype=torch.bool).index_fill(0, large, True)}
     groups["the first positions"] = torch.arange(n) < n // 2
     kept = torch.zeros(n, dtype=torch.long)
     for seed in range(draws):
         masks = apply_rule(subject, case, seed=seed)
-        kept += torch.cat([masks[name].reshape(-1) for name in scores])
-    # The variance of independent fair coins; drawing without return has less.
-    bound = SIGMAS * math.sqrt(draws * n / 4) * n / (n - 1)
+        kept += torch.cat([masks[name].reshape(-1) for name in scores])[free]
+    mean = float(kept.sum() / n)
+    share = mean / draws
+    # The variance of independent coins; drawing without return has less.
+    bound = SIGMAS * math.sqrt(draws * n * share * (1 - share)) * n / (n - 1)
     for what, group in groups.items():
         surplus = int(kept[group].sum() - kept[~group].sum())
         if abs(surplus) > bound:
@@ -118,14 +129,19 @@ def check_random(subject: Subject, case: Case) -> None:
                 got=f"over {draws} seeds {what} are kept {surplus:+d} times more often than the others",
                 expected=f"at most {bound:.0f} either way, were it chance",
             )
-    mean = float(kept.sum() / n)
     worst = int((kept - mean).abs().argmax())
-    if abs(kept[worst] - mean) > SIGMAS * math.sqrt(draws / 4):
-        name, at = _place(worst, scores)
+    if draws * _divergence(int(kept[worst]) / draws, share) > NATS:
+        name, at = _place(int(free[worst]), scores)
         fail(
             got=f"position {at} of {name!r} is kept {int(kept[worst])} times of {draws}",
             expected=f"about as often as the others, {mean:.0f} times",
         )
+
+
+def _divergence(q: float, p: float) -> float:
+    """The Kullback-Leibler divergence of a coin with chance p from one with chance q, in nats."""
+    parts = ((q, p), (1 - q, 1 - p))
+    return sum(a * math.log(a / b) if b > 0 else math.inf for a, b in parts if a > 0)
 
 
 def _place(index: int, scores: dict[str, Tensor]) -> tuple[str, int]:
@@ -138,11 +154,21 @@ def _place(index: int, scores: dict[str, Tensor]) -> tuple[str, int]:
 
 
 def random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """One layer, or several where each weight has the same chance; half of them pruned, many seeds."""
+    """One layer, or several where each weight has the same chance; half of them pruned, or few, or most; many seeds."""
     yield {"shapes": {"a": [40]}, "draw_seed": plan.random("random").randrange(10**6), "sparsity": 0.5, "draws": 60}
     yield {"shapes": {"a": [8, 5]}, "draw_seed": 1, "sparsity": 0.5, "draws": plan.pick(60, 200, 2000)}
     if claims.scope != "other":
         yield {"shapes": {"a": [4, 8], "b": [8]}, "draw_seed": 2, "sparsity": 0.5, "draws": plan.pick(60, 200, 2000)}
+    for sparsity in (0.875, 0.125):  # a surplus that is dealt out from one end is as often a deficit at one half
+        yield {"shapes": {"a": [40]}, "draw_seed": 3, "sparsity": sparsity, "draws": plan.pick(120, 300, 2000)}
+
+
+def later_random_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """An earlier mask has pruned a quarter, here and there; half are to go."""
+    earlier = [int(k % 4 != 1) for k in range(40)]
+    for seed in (4, 5):
+        case = {"shapes": {"a": [40]}, "draw_seed": seed, "sparsity": 0.5, "within": {"a": earlier}}
+        yield {**case, "draws": plan.pick(60, 200, 2000)}
 
 
 def seed_cases(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -225,5 +251,15 @@ MASK_CHANCE = (
         cases=random_cases,
         excuse=_random,
         needs=(*FORM, "mask-seeds-differ"),
+    ),
+    Invariant(
+        id="mask-random-later",
+        kind=KIND,
+        statement="Under an earlier mask a random rule prefers none of the weights that are left either.",
+        why="DLTH's iterative mask is recovered by smallest magnitude in its last cycle, and chance no longer decides",
+        check=check_random,
+        cases=later_random_cases,
+        excuse=_random,
+        needs=(*FORM, "mask-within", "mask-random-is-random"),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from unilth.sims.invariants.cases import (
+    HUGE,
     LARGE,
     apply_rule,
     drawn,
@@ -20,9 +21,9 @@ from unilth.sims.invariants.cases import (
     small_within,
 )
 from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, Plan, Subject, fail
-from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, within_cases
+from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, with_within, within_cases
 
-COUNTS = ("mask-exact-count-global", "mask-exact-count-layer")
+COUNTS = ("mask-exact-count-global", "mask-exact-count-layer", "mask-budgets-add-up")
 
 
 def groups(subject: Subject, tensors: dict[str, Tensor]) -> list[tuple[str, list[str]]]:
@@ -55,14 +56,19 @@ def check_dense(subject: Subject, case: Case) -> None:
 
 
 def check_within(subject: Subject, case: Case) -> None:
-    """What an earlier mask pruned stays pruned; where it pruned more than is asked, the call may be refused as well."""
+    """What an earlier mask pruned stays pruned.
+
+    Where it pruned more than is asked, or names the layers in another order than the scores, the call may be refused.
+    """
     scores = read_scores(case)
     within = read_within(case, scores) or {}
     gone = {name: int((~earlier).sum()) for name, earlier in within.items()}
     asked = {name: pruned_count(case["sparsity"], score.numel()) for name, score in scores.items()}
     total = pruned_count(case["sparsity"], sum(score.numel() for score in scores.values()))
-    if sum(gone.values()) > total or any(gone[name] > asked[name] for name in gone):
-        allowed = "ValueError, or a mask inside `within`, which prunes more than is asked"
+    surplus = sum(gone.values()) > total or any(gone[name] > asked[name] for name in gone)
+    if surplus or list(within) != list(scores):
+        what = "prunes more than is asked" if surplus else "names the layers in another order"
+        allowed = f"ValueError, or a mask inside `within`, which {what}"
         sparsity, chance = float(case["sparsity"]), generator(case)
         masks = subject.may_reject(allowed, scores, sparsity, within=within, generator=chance)
         if masks is REJECTED:
@@ -81,6 +87,8 @@ def surplus_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.25, "within": {"a": [1, 0, 0, 0]}}
     yield {"scores": {"a": [1, 2], "b": [5, 6, 7, 8]}, "sparsity": 0.0, "within": {"a": [0, 1], "b": [1, 1, 0, 0]}}
     yield {"scores": {"a": [1, 2], "b": [5, 6, 7, 8]}, "sparsity": 0.5, "within": {"a": [0, 0], "b": [1, 1, 1, 1]}}
+    turned = {"b": [1, 1, 1, 1], "a": [1, 0, 0, 1]}  # named in another order than the scores
+    yield {"scores": {"a": [1, 6, 7, 2], "b": [3, 4, 5, 8]}, "sparsity": 0.5, "within": turned}
     yield from within_cases(claims, plan)
 
 
@@ -107,12 +115,14 @@ def count_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield from plain_cases(claims, plan)
     yield {"shapes": {f"layer{i}": [1 + i % 3] for i in range(60)}, "draw_seed": 1, "sparsity": 0.3125}
     yield LARGE
+    yield from plan.pick((), (HUGE,), (HUGE,))
 
 
 def tie_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """All scores equal, many, or many 0, in large layers too; only counts are judged."""
     yield {"scores": {"a": [0, 0, 0, 1]}, "sparsity": 0.5}
     yield {**LARGE, "draw": "few"}
+    yield from plan.pick((), ({**HUGE, "draw": "few"},), ({**HUGE, "draw": "few"},))
     yield from drawn(plan.random("ties"), plan.pick(3, 10, 50), draw="equal", sparsities=(0.25, 0.5, 0.1875))
     yield from drawn(plan.random("few"), plan.pick(3, 10, 100), draw="few")
 
@@ -127,6 +137,17 @@ def decimal_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     chance = plan.random("decimals")
     for _ in range(plan.pick(10, 60, 600)):
         yield {"shapes": {"a": [100], "b": [200]}, "sparsity": chance.randrange(1, 100) / 100}
+
+
+def later_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Cases with an earlier mask: distinct scores, ties, and decimals that binary floating point misses."""
+    yield {"scores": {"a": [1] * 8}, "sparsity": 0.5, "within": {"a": [1, 1, 1, 0, 1, 1, 1, 1]}}
+    yield from within_cases(claims, plan)
+    for draw in ("equal", "few"):
+        shapes = drawn(plan.random(f"later {draw}"), plan.pick(2, 10, 100), draw=draw)
+        yield from with_within(plan.random(f"within {draw}"), shapes)
+    for hundredths in (29, 57, 58):
+        yield {"shapes": {"a": [100]}, "sparsity": hundredths / 100, "within": {"a": [0] * 10 + [1] * 90}}
 
 
 def dense_cases(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -147,8 +168,13 @@ def _scope(scope: str) -> Any:
     return lambda claims: "" if claims.scope == scope else f"claims scope={claims.scope!r}, not {scope!r}"
 
 
+def _scoped(claims: Any) -> str:  # a layer may have lost more than its budget of another sparsity says
+    return "" if claims.scope != "other" else 'claims scope="other": no count is promised after an earlier mask'
+
+
 def _counted(claims: Any) -> str:
-    return "" if claims.scope != "other" else 'claims scope="other": no count is promised'
+    counted = claims.scope != "other" or claims.adds_up
+    return "" if counted else 'claims scope="other" without adds_up: no count is promised'
 
 
 def _adds_up(claims: Any) -> str:
@@ -252,12 +278,12 @@ MASK_COUNTS = (
     Invariant(
         id="mask-within-count",
         kind=KIND,
-        statement="Under an earlier mask the count is still floor(sparsity x n) of all n weights.",
+        statement="Under an earlier mask the count is still floor(sparsity x n) of all n weights, ties or not.",
         why="counting the sparsity on the survivors prunes 0.75 when 0.5 is asked after 0.5",
         check=check_count,
-        cases=within_cases,
-        excuse=_counted,
-        needs=(*FORM, *COUNTS, "mask-within"),
+        cases=later_cases,
+        excuse=_scoped,
+        needs=(*FORM, *COUNTS, "mask-within", "mask-ties-count", "mask-decimal-count"),
         small=lambda claims: small_within(),
     ),
     Invariant(

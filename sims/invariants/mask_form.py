@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from unilth.sims.invariants.cases import apply_rule, clone, drawn, generator, read_scores, read_within
 from unilth.sims.invariants.globals import global_state
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, Violation, fail, first_line
 
 KIND = "mask-rule"
 FORM = ("mask-names", "mask-shapes", "mask-boolean")
@@ -19,8 +20,18 @@ FORM = ("mask-names", "mask-shapes", "mask-boolean")
 
 
 def check_names(subject: Subject, case: Case) -> None:
-    """One tensor for each name of the scores, no more and no fewer."""
-    _names(apply_rule(subject, case), read_scores(case))
+    """One tensor for each name of the scores, no more and no fewer; `within` may be left out."""
+    scores = read_scores(case)
+    if not case.get("bare"):
+        _names(apply_rule(subject, case), scores)
+        return
+    _names(subject.call(scores, float(case["sparsity"]), generator=generator(case)), scores)
+
+
+def name_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Plain cases, and a call for the first round, without `within`."""
+    yield from plain_cases(claims, plan)
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "bare": True}
 
 
 def check_shapes(subject: Subject, case: Case) -> None:
@@ -63,6 +74,9 @@ def _boolean(masks: dict[str, Tensor]) -> None:
     for name, mask in masks.items():
         if mask.dtype != torch.bool:
             fail(got=f"{name!r} has dtype {mask.dtype}", expected="torch.bool, True = kept")
+        if mask.layout != torch.strided or mask.is_meta:
+            got = "is on the device meta" if mask.is_meta else f"has layout {mask.layout}"
+            fail(got=f"{name!r} {got}", expected="a dense tensor with values")
 
 
 def with_within(chance: Any, cases: Iterator[Case]) -> Iterator[Case]:
@@ -88,12 +102,25 @@ def within_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield from with_within(plan.random("within"), drawn(plan.random("within shapes"), plan.pick(8, 30, 300)))
 
 
+def untouched_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Cases with an earlier mask; signed scores, in half precision and with an infinite one too."""
+    yield from within_cases(claims, plan)
+    for dtype in ("float32", "float16", "bfloat16"):
+        shapes = {"shapes": {"a": [4, 4], "b": [8]}, "draw": "normal", "draw_seed": 1, "sparsity": 0.5, "dtype": dtype}
+        yield shapes
+        yield {**shapes, "infinite_at": ["a", 3]}
+
+
 def check_untouched(subject: Subject, case: Case) -> None:
     """The scores and the earlier mask are the caller's: same keys in the same order, same values afterwards."""
     scores = read_scores(case)
+    if "infinite_at" in case:
+        name, position = case["infinite_at"]
+        scores[name].view(-1)[position] = math.inf
     within = read_within(case, scores)
     before, before_within = clone(scores), None if within is None else clone(within)
-    subject.call(scores, case["sparsity"], within=within, generator=generator(case))
+    with suppress(Violation):  # others ask whether it may raise; the inputs stay untouched even then
+        subject.call(scores, float(case["sparsity"]), within=within, generator=generator(case))
     for what, now, then in (("scores", scores, before), ("within", within or {}, before_within or {})):
         if list(now) != list(then):
             fail(got=f"the keys of {what} became {list(now)}", expected=f"{list(then)}, untouched")
@@ -110,8 +137,20 @@ def check_own_memory(subject: Subject, case: Case) -> None:
     with global_state(1):
         first = subject.call(clone(scores), case["sparsity"], within=within, generator=generator(case))
     kept = clone(first)
+    for name, mask in first.items():
+        try:
+            with torch.inference_mode():  # outside of it a mask that was made inside could not be edited
+                mask.logical_not_()
+        except RuntimeError as error:
+            fail(got=f"the mask of {name!r} cannot be edited: {first_line(error)}", expected="memory of its own")
+        for other in set(kept) - {name}:
+            if not torch.equal(first[other], kept[other]):
+                fail(got=f"editing the mask of {name!r} changed that of {other!r}", expected="memory of its own")
+        with torch.inference_mode():
+            mask.logical_not_()
     for mask in first.values():
-        mask.logical_not_()
+        with torch.inference_mode():
+            mask.logical_not_()
     if within is not None and before is not None:
         for name in within:
             if not torch.equal(within[name], before[name]):
@@ -131,11 +170,13 @@ def check_rejects_nan(subject: Subject, case: Case) -> None:
     scores = read_scores(case)
     name, position = case["nan_at"]
     scores[name].view(-1)[position] = math.nan
-    subject.must_reject("a NaN score", scores, case["sparsity"], within=None, generator=generator(case))
+    within = read_within(case, scores)
+    subject.must_reject("a NaN score", scores, case["sparsity"], within=within, generator=generator(case))
 
 
 def nan_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """NaN first, in the middle, last; in the only layer and in one of two; at little and at much sparsity."""
+    """NaN first, in the middle, last; in the only layer and in one of two; at little and at much sparsity; later."""
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "nan_at": ["a", 2], "within": {"a": [0, 1, 1, 1]}}
     for sparsity in (0.5, 0.0, 0.9375):
         yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 0]}
         yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 3]}
@@ -144,14 +185,16 @@ def nan_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 def check_rejects_sparsity(subject: Subject, case: Case) -> None:
     """A sparsity that is no fraction in [0, 1): ValueError."""
-    what = f"sparsity {case['sparsity']}, which lies outside [0, 1)"
-    subject.must_reject(what, read_scores(case), float(case["sparsity"]), within=None, generator=generator(case))
+    what, scores = f"sparsity {case['sparsity']}, which lies outside [0, 1)", read_scores(case)
+    within = read_within(case, scores)
+    subject.must_reject(what, scores, float(case["sparsity"]), within=within, generator=generator(case))
 
 
 def bad_sparsity_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """One, above, below, and what is no number at all (spelled out, as JSON has none)."""
     for sparsity in (1.0, 1.2, 90.0, -0.1, -1e-9, "nan", "inf", "-inf"):
         yield {"scores": {"a": [1, 2, 3, 4, 5]}, "sparsity": sparsity}
+        yield {"scores": {"a": [1, 2, 3, 4, 5]}, "sparsity": sparsity, "within": {"a": [0, 1, 1, 1, 1]}}
 
 
 def _not_random(claims: Any) -> str:
@@ -165,7 +208,7 @@ MASK_FORM = (
         statement="There is one mask for each name of the scores, no more and no fewer.",
         why="a dropped or renamed layer trains dense without a word; Lightning's default prunes biases unasked",
         check=check_names,
-        cases=plain_cases,
+        cases=name_cases,
     ),
     Invariant(
         id="mask-shapes",
@@ -191,13 +234,13 @@ MASK_FORM = (
         statement="Neither the scores nor the earlier mask are changed.",
         why="sorting or zeroing in place: later rounds rank what earlier rounds left behind",
         check=check_untouched,
-        cases=within_cases,
+        cases=untouched_cases,
         needs=FORM,
     ),
     Invariant(
         id="mask-own-memory",
         kind=KIND,
-        statement="The answer has memory of its own: editing it changes neither the earlier mask nor the next answer.",
+        statement="Each mask has memory of its own: editing it changes no other mask, earlier, beside it, or next.",
         why="the alias-for-a-copy mistake: a saved mask or initial state that later steps silently rewrite",
         check=check_own_memory,
         cases=lambda claims, plan: _own_memory_cases(plan),
@@ -230,3 +273,6 @@ def _own_memory_cases(plan: Plan) -> Iterator[Case]:
     for count in (4, 8):
         within = {"a": [1] * (count // 2) + [0] * (count // 2)}
         yield {"scores": {"a": list(range(count, 0, -1))}, "sparsity": 0.5, "within": within}
+    # Nothing to prune: the dense mask of a shape may come from a cache, and the earlier mask may be the answer.
+    yield {"scores": {"a": [1, 2, 3, 4], "b": [5, 6, 7, 8]}, "sparsity": 0.0}
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.0, "within": {"a": [1, 1, 1, 1]}}

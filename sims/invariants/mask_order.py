@@ -22,7 +22,7 @@ from unilth.sims.invariants.cases import (
     small_cases,
 )
 from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, NotJudged, Plan, Subject, fail
-from unilth.sims.invariants.mask_counts import COUNTS, check_count, groups
+from unilth.sims.invariants.mask_counts import COUNTS, check_count, check_within, groups
 from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, with_within, within_cases
 
 BASIS = (*FORM, *COUNTS, "mask-order")
@@ -55,14 +55,17 @@ def check_infinite(subject: Subject, case: Case) -> None:
     scores = read_scores(case)
     for name, position in case["infinite_at"]:
         scores[name].view(-1)[position] = math.inf
-    chance = generator(case)
-    masks = subject.may_reject("a mask, or ValueError", scores, float(case["sparsity"]), within=None, generator=chance)
+    within, chance = read_within(case, scores), generator(case)
+    sparsity = float(case["sparsity"])
+    masks = subject.may_reject("a mask, or ValueError", scores, sparsity, within=within, generator=chance)
     if masks is REJECTED:
         return
     check_form(masks, scores)
     for name, position in case["infinite_at"]:
-        if not bool(masks[name].reshape(-1)[position]):
-            fail(got=f"the infinite score {position} of {name!r} is pruned", expected="the largest scores kept")
+        free = within is None or bool(within[name].reshape(-1)[position])
+        if free != bool(masks[name].reshape(-1)[position]):
+            got = "pruned" if free else "kept, which the earlier mask prunes"
+            fail(got=f"the infinite score {position} of {name!r} is {got}", expected="the largest scores kept")
     pruned, asked = sum(int((~mask).sum()) for mask in masks.values()), case["pruned"]
     if pruned != asked:
         fail(got=f"{pruned} weights pruned", expected=f"{asked}, as of finite scores")
@@ -74,6 +77,9 @@ def infinite_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     both = {"a": [1, 2, 3, 4], "b": [5, 6, 7, 8]}
     yield {"scores": both, "sparsity": 0.5, "infinite_at": [["a", 1], ["b", 0]], "pruned": 4}
     yield {"scores": {"a": [3, 2, 1, 4]}, "sparsity": 0.5, "infinite_at": [["a", 1], ["a", 2]], "pruned": 2}
+    for at in (1, 3):  # infinity x 0 is NaN
+        where = {"infinite_at": [["a", at]], "pruned": 2}
+        yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "within": {"a": [1, 1, 1, 0]}, **where}
 
 
 def check_two_steps(subject: Subject, case: Case) -> None:
@@ -129,9 +135,18 @@ def check_dict_order(subject: Subject, case: Case) -> None:
 def check_layout(subject: Subject, case: Case) -> None:
     """The memory layout of the scores changes nothing: transposed and channels-last give the same positions."""
     scores = read_scores(case)
+    within = read_within(case, scores)
     strided = {name: _strided(value) for name, value in scores.items()}
-    answer = apply_rule(subject, case, scores=strided)
-    same_masks(answer, apply_rule(subject, case), got="strided scores give other masks", expected="the same positions")
+    earlier = None if within is None else {name: _strided(kept) for name, kept in within.items()}
+    answer = subject.call(strided, float(case["sparsity"]), within=earlier, generator=generator(case))
+    what = "scores" if within is None else "scores and earlier masks"
+    same_masks(answer, apply_rule(subject, case), got=f"strided {what} give other masks", expected="the same positions")
+
+
+def layout_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Plain cases, then cases with an earlier mask, whose layout is another as well."""
+    yield from plain_cases(claims, plan)
+    yield from within_cases(claims, plan)
 
 
 def check_device(subject: Subject, case: Case) -> None:
@@ -171,7 +186,7 @@ def _strided(value: Tensor) -> Tensor:
     if value.dim() == 4:
         return value.contiguous(memory_format=torch.channels_last)
     if value.dim() == 1:
-        return torch.stack((value, -value), dim=1)[:, 0]
+        return torch.stack((value, value.flip(0)), dim=1)[:, 0]
     return value.transpose(0, -1).contiguous().transpose(0, -1)
 
 
@@ -182,6 +197,7 @@ def order_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     for wide in ([1e-20, 2e-20, 3e-20, 4e-20], [4e-20, 3e-20, 2e-20, 1e-20]):  # a share of the sum is 0 in float32
         yield {"scores": {"a": wide, "b": [1e30]}, "sparsity": 0.5}
     yield cases.LARGE
+    yield from plan.pick((), (cases.HUGE,), (cases.HUGE,))
 
 
 def negative_cases(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -193,9 +209,19 @@ def negative_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield from drawn(plan.random("negative"), plan.pick(5, 20, 100), draw="normal")
 
 
+def check_within_order(subject: Subject, case: Case) -> None:
+    """No weight comes back, and those that are left are ranked."""
+    check_within(subject, case)
+    check_order(subject, case)
+
+
 def within_signed_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Signed scores under an earlier mask."""
+    """Signed scores under an earlier mask, and such as no number that pruned entries are filled with is safe for."""
     yield {"scores": {"a": [-4, -3, -2, -1]}, "sparsity": 0.5, "within": {"a": [1, 1, 1, 0]}}
+    for base in (2.0**25, -4.0e9):  # the smallest less 1 is the smallest, in float32; -1e9 is larger than all
+        near = [base + 512 * k for k in range(4)]
+        for within in ([1, 1, 1, 0], [0, 1, 1, 1]):
+            yield {"scores": {"a": near}, "sparsity": 0.25, "within": {"a": within}}
     yield from with_within(
         plan.random("signed within"), drawn(plan.random("signed shapes"), plan.pick(8, 30, 200), draw="normal")
     )
@@ -272,12 +298,13 @@ MASK_ORDER = (
         "dividing by the sum of the scores, as SNIP does, turns one overflow into NaN or 0 for every weight",
         check_infinite,
         infinite_cases,
+        needs=(*BASIS, "mask-within"),
     ),
     _invariant(
         "mask-within-order",
-        "Among the weights that the earlier mask left, the largest scores are kept.",
-        "filling pruned entries with 0 ranks them above negative scores, or among zeros, and the wrong weights go",
-        check_order,
+        "Among the weights that the earlier mask left, the largest scores are kept, however small or large they are.",
+        "filling pruned entries with 0 (or -1e9, or the smallest less 1) ranks them among the others: wrong ones go",
+        check_within_order,
         within_signed_cases,
         needs=(*BASIS, "mask-within", "mask-signed-scores"),
     ),
@@ -326,7 +353,8 @@ MASK_ORDER = (
         "The memory layout of the scores changes nothing: transposed and channels-last give the same positions.",
         "reading the storage instead of the tensor prunes other positions as soon as a network is channels-last",
         check_layout,
-        plain_cases,
+        layout_cases,
+        needs=(*BASIS, "mask-within"),
     ),
     _invariant(
         "mask-device",

@@ -14,8 +14,8 @@ from unilth.sims.invariants.search import PATIENCE_SECONDS
 
 KIND = "penalty-schedule"
 NUMBER = ("schedule-number", "schedule-pure")
-ROUNDING = 1e-9
-"""Relative slack for sums of many small increments in double precision (float32's error, 5e-5, is far outside it)."""
+ROUNDING = 1e-7
+"""Relative slack: a value rounded to float32 is within it, sums of many small increments in float32 (5e-5) are not."""
 COUNTERS = (2**15, 2**16, 2**24, 2**24 + 1)
 """Steps at which counters of 16 bits wrap around, and from which on float32 skips numbers."""
 BLOCK = 1000
@@ -158,6 +158,8 @@ def after(claims: Any, plan: Plan) -> Iterator[Case]:
     yield {"steps": far or [1000 * last]}
     chance = plan.random("after")
     yield {"steps": sorted(chance.randrange(last, 20 * last + 1) for _ in range(100))}
+    reach = math.log(max(10**9, 1000 * last) / last)  # every size of step alike: a far period is in one of them
+    yield {"steps": sorted(round(last * math.exp(reach * chance.random())) for _ in range(plan.pick(100, 300, 3000)))}
     yield from blocks(last, 20 * last, plan)
 
 

@@ -12,12 +12,13 @@ from unilth.sims.invariants.runner import Session, check
 from unilth.sims.invariants.twin import Twin
 from unilth.sims.invariants.twins_chance import CHANCE_TWINS
 from unilth.sims.invariants.twins_finder import FINDER_TWINS
+from unilth.sims.invariants.twins_later import LATER_TWINS
 from unilth.sims.invariants.twins_mask import MASK_TWINS
 from unilth.sims.invariants.twins_penalty import PENALTY_TWINS
 from unilth.sims.invariants.twins_rewinding import REWINDING_TWINS
 from unilth.sims.invariants.twins_schedule import SCHEDULE_TWINS
 
-CHEAP_TWINS: tuple[Twin, ...] = (*MASK_TWINS, *CHANCE_TWINS, *SCHEDULE_TWINS)
+CHEAP_TWINS: tuple[Twin, ...] = (*MASK_TWINS, *LATER_TWINS, *CHANCE_TWINS, *SCHEDULE_TWINS)
 TWINS: tuple[Twin, ...] = (*CHEAP_TWINS, *FINDER_TWINS, *PENALTY_TWINS, *REWINDING_TWINS)
 
 

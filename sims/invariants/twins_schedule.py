@@ -58,6 +58,11 @@ def wraps_around(step: int) -> float:
     return ramp(step % (5 * STEPS))
 
 
+@DECLARED
+def starts_anew_far_out(step: int) -> float:
+    return ramp(step % (30 * STEPS))
+
+
 _last = [0, 0.0]
 
 
@@ -83,6 +88,7 @@ SCHEDULE_TWINS = (
     Twin(tests_after_adding, "tests for the ceiling after adding (DLTH: 1.0000535)", ("schedule-ceiling",)),
     Twin(counts_epochs, "counts epochs where steps are meant", ("schedule-reaches",)),
     Twin(wraps_around, "wraps around after its period", ("schedule-stays",)),
+    Twin(starts_anew_far_out, "starts anew after a long cycle (RST-Iter)", ("schedule-stays",)),
     Twin(remembers_the_last_call, "keeps its value in a running state (DLTH's loop)", ("schedule-pure",)),
     Twin(reseeds_random, "seeds a global generator", ("schedule-leaves-global-state",)),
 )
