@@ -67,7 +67,7 @@ CHANCE, NAN = mask("random-is-random seeds-differ"), mask("rejects-nan")
         (("global", "other"), FORM | COUNTS | GLOBAL), (("layer", "other"), FORM | COUNTS | LAYER),
         (("global", "random"), (FORM | COUNTS | GLOBAL | CHANCE) - NAN),
         (("layer", "random"), (FORM | COUNTS | LAYER | CHANCE) - NAN), (("other", "random"), (FORM | CHANCE) - NAN),
-        (("other", "other", True), FORM | mask("budgets-add-up")),
+        (("other", "other", True), FORM | mask("budgets-add-up")), (("global", "other", True), FORM | COUNTS | GLOBAL),
         (("other", "other", False, True), FORM | mask("nested")), (("other", "other", False, False), FORM),
         (("global", "largest", False, False), (FORM | COUNTS | RANKS | GLOBAL) - mask("nested")),
     ],
