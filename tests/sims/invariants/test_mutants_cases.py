@@ -89,11 +89,19 @@ def test_weights_start_with_a_variance_that_suits_relu(problem):
     for name in problems.prunable(made):
         weight = made.get_parameter(name).detach().double()
         ratio = weight.std() / (2.0 / weight[0].numel()) ** 0.5
-        assert 0.75 < ratio < 1.25, name
+        assert 0.75 < ratio < 1.25 and abs(weight.mean()) < 0.1, name
     biases = [parameter for name, parameter in made.named_parameters() if name.endswith("last.bias")]
     assert all(0.0 < bias.abs().max() < 0.05 for bias in biases)
     again, other = (problems.network({"problem": problem, "network_seed": seed}) for seed in (7, 8))
     assert torch.equal(made.last.weight, again.last.weight) and not torch.equal(made.last.weight, other.last.weight)
+
+
+def test_what_a_finder_does_to_its_data_stays_with_that_finder():
+    for split in ("train", "validation"):
+        given, again = (getattr(problems.data({"problem": "mlp"}), split) for _ in range(2))
+        for part, other in zip(given, again, strict=True):
+            part.fill_(3)
+            assert (other != 3).any()
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -101,9 +109,19 @@ def test_only_the_residual_network_has_a_shortcut(residual):
     case = {"problem": "residual" if residual else "conv"}
     made, inputs = problems.network(case), problems.data(case).train[0][:5]
     made.eval()
-    before = F.relu(made.norm1(made.conv1(inputs)))
-    after = made.norm2(made.conv2(before)) + (before if residual else 0.0)
+    before = F.relu(made.norm1(F.conv2d(inputs, made.conv1.weight, stride=2, padding=1)))
+    after = made.norm2(F.conv2d(before, made.conv2.weight, padding=1)) + (before if residual else 0.0)
     assert torch.equal(made(inputs), made.last(F.relu(after).flatten(1)))
+
+
+@pytest.mark.parametrize("problem", ["mlp", "tied", "dropout", "bfloat16"])
+def test_hidden_layers_come_one_after_the_other(problem):
+    made, hidden = problems.network({"problem": problem}), problems.data({"problem": problem}).train[0][:5]
+    made.eval()
+    logits, hidden = made(hidden), hidden.flatten(1)
+    for name, layer in made.named_children():
+        hidden = F.relu(layer(hidden)) if name not in ("last", "dropout") else hidden
+    assert logits.shape == (5, 10) and torch.equal(logits, made.last(hidden))
 
 
 def test_a_tied_weight_is_used_twice_and_dropout_drops_three_in_ten():
@@ -155,6 +173,13 @@ def test_what_is_searched_is_one_to_three_vectors_of_one_to_six_scores(ties):
         assert set(scores) <= {1, 2} if ties else scores == list(range(1, len(scores) + 1))
         different |= {len(set(scores))}
     assert not ties or different == {1, 2}, "all scores equal, and some"
+
+
+@pytest.mark.parametrize(("id", "sparsities"), [("mask-ties-count", {*cases.EXACT}), ("mask-sparsity-zero", {0.0})])
+def test_where_ties_matter_they_are_searched(id, sparsities):
+    seen = drawn_by(find_invariant(id, "mask-rule", "only").small(None))
+    assert {case["sparsity"] for case in seen} <= sparsities
+    assert any(len({*values}) < len(values) for case in seen for values in case["scores"].values())
 
 
 def test_the_earlier_mask_that_is_searched_prunes_half_of_what_will_be_pruned_anywhere():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unilth.sims.invariants import cases, check, mask_rule
+from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.ours import global_magnitude, layer_magnitude
 from unilth.sims.invariants.ranking import ranked
 
@@ -27,6 +28,24 @@ def answers(masks, scope="global", **claims):
         return {name: torch.tensor(masks[name], dtype=torch.bool) for name in scores}
 
     return rule
+
+
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        (lambda masks: None, ["violated", "blocked", "blocked"]),
+        (lambda masks: {"a": masks["a"]}, ["violated", "blocked", "blocked"]),
+        (lambda masks: {name: mask.tolist() for name, mask in masks.items()}, ["violated", "blocked", "blocked"]),
+        (lambda masks: {name: mask.flatten().float() for name, mask in masks.items()}, ["passed", *["violated"] * 2]),
+    ],
+)
+def test_of_three_things_that_are_wrong_with_the_form_those_are_told_that_can_be(answer, statuses):
+    @LARGEST
+    def rule(scores, sparsity, *, within=None, generator=None):
+        return answer(ranked(scores, sparsity, within))
+
+    report = check(rule, budget="quick", only=["mask-names", "mask-shapes", "mask-boolean"])
+    assert [row.status for row in report.invariants] == statuses
 
 
 @mask_rule(scope="layer", keeps="largest")
@@ -121,6 +140,17 @@ def test_the_earlier_mask_is_not_handed_back_as_the_answer():
     assert judged(hands_back, "mask-own-memory", **case).got == "editing the answer changed within['a']"
 
 
+def test_problems_are_trained_on_one_thread_and_the_threads_are_put_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def seeded(masks_of):
     """A random rule that answers by the seed of its generator."""
 
@@ -163,6 +193,35 @@ def test_a_seed_that_is_left_behind_by_the_call_before_is_noticed():
 
     row = judged(lags, "mask-deterministic", shapes={"a": [4]}, sparsity=0.5, seed=1)
     assert row.got == "the same call gives another mask later: 4 of 4 entries differ"
+
+
+@pytest.mark.parametrize(
+    ("id", "got"),
+    [
+        ("mask-deterministic", None),
+        ("mask-own-memory", None),
+        ("mask-ignores-hash", None),
+        ("mask-ignores-global-state", "another global seed gives another mask: "),
+        ("mask-leaves-global-state", "the global generator of torch moved"),
+    ],
+)
+def test_a_rule_that_reads_the_global_generator_is_accused_of_that_alone(id, got):
+    @RANDOM
+    def rule(scores, sparsity, *, within=None, generator=None):
+        return ranked({name: torch.rand(score.shape) for name, score in scores.items()}, sparsity)
+
+    row = judged(rule, id, shapes={"a": [64]}, sparsity=0.5, seed=1)
+    assert row.got is None if got is None else row.got.startswith(got)
+
+
+def test_names_that_hash_otherwise_are_compared_with_the_first():
+    @RANDOM
+    def hashes(scores, sparsity, *, within=None, generator=None):
+        noise = torch.Generator().manual_seed(hash(next(iter(scores))) % 2**31)
+        return {name: torch.rand(score.shape, generator=noise) > sparsity for name, score in scores.items()}
+
+    row = judged(hashes, "mask-ignores-hash", shapes={"a": [64]}, sparsity=0.5, seed=1)
+    assert row.got.startswith("names that hash otherwise, as in another Python process, give another mask: ")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
