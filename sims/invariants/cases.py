@@ -84,10 +84,8 @@ def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | No
     if given is None:
         return None
     try:
-        masks = {name: torch.tensor(given[name], dtype=torch.bool).reshape(scores[name].shape) for name in given}
-        return (
-            masks if len(masks) == len(scores) else {name: masks[name] for name in scores}
-        )  # the missing one is named
+        masks = {name: torch.tensor(given[name], dtype=torch.bool).reshape(scores[name].shape) for name in scores}
+        return {name: masks[name] for name in given if name in masks}
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UserError(
             f"the case's within does not fit its scores ({_why(error)}): give 0 and 1 in their names and shapes"

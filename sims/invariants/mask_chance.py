@@ -89,7 +89,7 @@ def check_seeds_differ(subject: Subject, case: Case) -> None:
     """Different generators give different masks, and so do layers: n choose n/2 possibilities, no coincidence."""
     masks = [apply_rule(subject, case, seed=seed) for seed in case["seeds"]]
     for one, other in itertools.combinations(masks[0], 2):
-        if masks[0][one].shape == masks[0][other].shape and all(torch.equal(mask[one], mask[other]) for mask in masks):
+        if all(torch.equal(mask[one], mask[other]) for mask in masks):  # not so where shapes differ
             fail(got=f"{one!r} and {other!r} get equal masks whatever the seed", expected="different masks")
     for i, first in enumerate(masks):
         for second in masks[:i]:
@@ -120,7 +120,7 @@ def check_random(subject: Subject, case: Case) -> None:
         kept += torch.cat([masks[name].reshape(-1) for name in scores])[free]
     mean = float(kept.sum() / n)
     share = mean / draws
-    # The variance of independent coins; drawing without return has less.
+    # Halves of n, a share p of which is kept, differ with a variance of n p (1 - p) x n / (n - 1); rounded up here.
     bound = SIGMAS * math.sqrt(draws * n * share * (1 - share)) * n / (n - 1)
     for what, group in groups.items():
         surplus = int(kept[group].sum() - kept[~group].sum())

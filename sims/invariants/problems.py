@@ -131,7 +131,6 @@ def network(case: Case) -> nn.Module:
     build, dtype = _problem(case)
     with torch.device("meta"):  # so that the layers' own initialisation draws nothing from the global generator
         made: nn.Module = build()
-    tied = made.third.weight is made.second.weight if isinstance(made, Tied) else False
     made = made.to_empty(device="cpu")
     chance = torch.Generator().manual_seed(int(case.get("network_seed", 7)))
     with torch.no_grad():
@@ -142,7 +141,7 @@ def network(case: Case) -> nn.Module:
                     module.bias.normal_(0.0, 0.01, generator=chance)  # not 0, so that a restored bias can be told
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-    if isinstance(made, Tied) and tied:
+    if isinstance(made, Tied):  # two tensors since to_empty
         made.third.weight = made.second.weight
     if case["problem"] == "frozen":
         made.first.weight.requires_grad_(False)  # type: ignore[union-attr,operator]

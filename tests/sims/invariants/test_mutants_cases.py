@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import hypothesis
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,7 +12,7 @@ from torch.nn import functional as F
 from unilth.errors import UserError
 from unilth.sims.invariants import cases, check, mask_rule, problems
 from unilth.sims.invariants.catalogue import find_invariant
-from unilth.sims.invariants.invariant import Plan, Subject
+from unilth.sims.invariants.invariant import Invariant, Plan, Subject, fail
 from unilth.sims.invariants.runner import Session
 
 MLP = {"first": (20, 64), "second": (16, 20), "last": (10, 16)}
@@ -86,11 +89,19 @@ def test_weights_start_with_a_variance_that_suits_relu(problem):
     for name in problems.prunable(made):
         weight = made.get_parameter(name).detach().double()
         ratio = weight.std() / (2.0 / weight[0].numel()) ** 0.5
-        assert 0.75 < ratio < 1.25, name
+        assert 0.75 < ratio < 1.25 and abs(weight.mean()) < 0.1, name
     biases = [parameter for name, parameter in made.named_parameters() if name.endswith("last.bias")]
     assert all(0.0 < bias.abs().max() < 0.05 for bias in biases)
     again, other = (problems.network({"problem": problem, "network_seed": seed}) for seed in (7, 8))
     assert torch.equal(made.last.weight, again.last.weight) and not torch.equal(made.last.weight, other.last.weight)
+
+
+def test_what_a_finder_does_to_its_data_stays_with_that_finder():
+    for split in ("train", "validation"):
+        given, again = (getattr(problems.data({"problem": "mlp"}), split) for _ in range(2))
+        for part, other in zip(given, again, strict=True):
+            part.fill_(3)
+            assert (other != 3).any()
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -98,9 +109,19 @@ def test_only_the_residual_network_has_a_shortcut(residual):
     case = {"problem": "residual" if residual else "conv"}
     made, inputs = problems.network(case), problems.data(case).train[0][:5]
     made.eval()
-    before = F.relu(made.norm1(made.conv1(inputs)))
-    after = made.norm2(made.conv2(before)) + (before if residual else 0.0)
+    before = F.relu(made.norm1(F.conv2d(inputs, made.conv1.weight, stride=2, padding=1)))
+    after = made.norm2(F.conv2d(before, made.conv2.weight, padding=1)) + (before if residual else 0.0)
     assert torch.equal(made(inputs), made.last(F.relu(after).flatten(1)))
+
+
+@pytest.mark.parametrize("problem", ["mlp", "tied", "dropout", "bfloat16"])
+def test_hidden_layers_come_one_after_the_other(problem):
+    made, hidden = problems.network({"problem": problem}), problems.data({"problem": problem}).train[0][:5]
+    made.eval()
+    logits, hidden = made(hidden), hidden.flatten(1)
+    for name, layer in made.named_children():
+        hidden = F.relu(layer(hidden)) if name not in ("last", "dropout") else hidden
+    assert logits.shape == (5, 10) and torch.equal(logits, made.last(hidden))
 
 
 def test_a_tied_weight_is_used_twice_and_dropout_drops_three_in_ten():
@@ -125,6 +146,51 @@ def test_what_a_case_leaves_out():
     assert torch.equal(first["a"], second["a"]) and first["a"].dtype == torch.float32
     assert short[:2] == long[:2] == [0.5, None] and torch.equal(short[2], long[2])
     assert torch.equal(short[2], torch.Generator().manual_seed(0).get_state())
+
+
+def drawn_by(strategy):
+    """Examples of a strategy, the same at every run."""
+    seen = []
+
+    @hypothesis.settings(max_examples=80, deadline=None, database=None, derandomize=True)
+    @hypothesis.given(strategy)
+    def look(case):
+        seen.append(case)
+
+    look()
+    return seen
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_what_is_searched_is_one_to_three_vectors_of_one_to_six_scores(ties):
+    seen = drawn_by(cases.small_cases(ties=ties))
+    assert {len(case["scores"]) for case in seen} == {1, 2, 3} and {case["sparsity"] for case in seen} <= {*cases.EXACT}
+    assert {len(values) for case in seen for values in case["scores"].values()} == set(range(1, 7))
+    different = set()
+    for case in seen:
+        assert list(case["scores"]) == list("abc")[: len(case["scores"])]
+        scores = sorted(value for values in case["scores"].values() for value in values)
+        assert set(scores) <= {1, 2} if ties else scores == list(range(1, len(scores) + 1))
+        different |= {len(set(scores))}
+    assert not ties or different == {1, 2}, "all scores equal, and some"
+
+
+@pytest.mark.parametrize(("id", "sparsities"), [("mask-ties-count", {*cases.EXACT}), ("mask-sparsity-zero", {0.0})])
+def test_where_ties_matter_they_are_searched(id, sparsities):
+    seen = drawn_by(find_invariant(id, "mask-rule", "only").small(None))
+    assert {case["sparsity"] for case in seen} <= sparsities
+    assert any(len({*values}) < len(values) for case in seen for values in case["scores"].values())
+
+
+def test_the_earlier_mask_that_is_searched_prunes_half_of_what_will_be_pruned_anywhere():
+    places = set()
+    for case in drawn_by(cases.small_within()):
+        for name, values in case["scores"].items():
+            gone = [place for place, kept in enumerate(case["within"][name]) if kept == 0]
+            assert case["within"][name].count(1) == len(values) - len(gone)
+            assert len(gone) == math.floor(case["sparsity"] * len(values)) // 2
+            places |= set(gone)
+    assert places == set(range(6))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -152,6 +218,7 @@ def test_a_replayed_case_is_one_case_and_says_what_it_needs():
     assert (row.status, row.cases) == ("violated", 1)
     blocked, needed = check(forgets_a_name, only="mask-exact-count-global", case=CASE).invariants
     assert (blocked.id, blocked.status, blocked.cases) == ("mask-exact-count-global", "blocked", 0)
+    assert blocked.seconds == 0.0
     assert (needed.id, needed.status, needed.cases) == ("mask-names", "violated", 1) and needed.id in blocked.note
 
 
@@ -160,6 +227,23 @@ def test_a_prerequisite_that_was_run_is_reported_only_where_it_blocks():
     rows = tuple(session.row(find_invariant(id, "mask-rule", "only")) for id in ("mask-names", "mask-order"))
     assert [row.status for row in rows] == ["violated", "blocked"] and session.blocking(rows) == ()
     assert session.blocking(rows[:1]) == () and session.blocking(rows[1:]) == rows[:1]
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 9], [1, 2]])
+def test_what_was_tried_is_counted_with_what_was_searched(numbers):
+    asked = []
+
+    def judge(subject, case):
+        asked.append(case)
+        if case["number"] > 2:
+            fail(got="more", expected="at most 2")
+
+    listed = [{"number": number} for number in numbers]
+    small = hypothesis.strategies.integers(0, 50).map(lambda number: {"number": number})
+    invariant = Invariant("x", "mask-rule", "s", "w", judge, lambda claims, plan: listed, small=lambda claims: small)
+    row = Session(prunes_nothing, Plan("quick")).row(invariant)
+    assert row.case == {"number": 3}
+    assert row.cases == len(asked) - 1, "the smallest is judged once more, for what it got"
 
 
 def test_one_case_replays_one_invariant():

@@ -9,6 +9,7 @@ import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+import hypothesis
 import pytest
 from rich.console import Console
 
@@ -179,6 +180,22 @@ def test_every_case_tried_is_counted_and_none_after_the_time_is_up(monkeypatch):
 def test_what_cannot_be_searched_was_not_tried():
     invariant = find_invariant("finder-deterministic", "ticket-finder", "only")
     assert search.smallest(invariant, Subject(nothing_claimed, TicketFinder(), Plan("quick"))) == (None, 0)
+
+    @hypothesis.settings(max_examples=1, database=None)
+    @hypothesis.given(hypothesis.strategies.just(find_invariant("mask-exact-count-layer", "mask-rule", "only")))
+    def inside_another_search(invariant):
+        subject = Subject(prunes_nothing, claims_of(prunes_nothing), Plan("quick"))
+        assert search.smallest(invariant, subject) == (None, 0)
+
+    inside_another_search()
+
+
+def test_a_right_rule_for_which_there_was_no_time_is_not_accused(monkeypatch):
+    monkeypatch.setattr(search, "PATIENCE_SECONDS", {"quick": -1.0})
+    invariant = find_invariant("mask-exact-count-global", "mask-rule", "only")
+    (row,) = check(global_magnitude, budget="quick", only=invariant.id).invariants
+    listed = list(invariant.cases(claims_of(global_magnitude), Plan("quick")))
+    assert (row.status, row.cases) == ("passed", len(listed))
 
 
 def test_the_whole_check_says_the_same_case_again():

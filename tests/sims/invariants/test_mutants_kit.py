@@ -23,12 +23,13 @@ from unilth.sims.invariants.targets import _finds, load
 from unilth.sims.tickets import Ticket
 
 
-@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 3, 4, 5), (2, 3, 2, 3, 2)])
 def test_another_layout_has_the_same_values_in_other_places(shape):
     value = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     other = _strided(value)
     assert torch.equal(other, value) and not other.is_contiguous()
     assert value.dim() != 4 or other.is_contiguous(memory_format=torch.channels_last)
+    assert value.dim() in (1, 4) or other.transpose(0, -1).is_contiguous()
 
 
 @pytest.mark.parametrize("last", [False, True])

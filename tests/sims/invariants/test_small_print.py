@@ -70,11 +70,11 @@ def rising(values):
 @pytest.mark.parametrize(
     ("values", "wrong"),
     [
-        ((0.0, 0.5, 0.5, 1.0), ()), ((0.0, 0.5, 0.5 * (1 - 9e-10), 1.0), ()),  # a stair; rounding
-        ((0.0, 0.5, 0.5 * (1 - 2e-9), 1.0), ("schedule-monotone",)), ((0.0, 1.0, 1 - 9e-10, 1.0), ()),
-        ((0.0, 1.0, 1 - 2e-9, 1.0), ("schedule-monotone",)),
-        ((0.0, 1e-4, 1e-4 * (1 - 2e-9), 1.0), ("schedule-monotone",)),
-        ((0.0, 0.5, 1 + 9e-10), ()), ((0.0, 0.5, 1 + 2e-9), ("schedule-ceiling",)),
+        ((0.0, 0.5, 0.5, 1.0), ()), ((0.0, 0.5, 0.5 * (1 - 9e-8), 1.0), ()),  # a stair; rounding
+        ((0.0, 0.5, 0.5 * (1 - 2e-7), 1.0), ("schedule-monotone",)), ((0.0, 1.0, 1 - 9e-8, 1.0), ()),
+        ((0.0, 1.0, 1 - 2e-7, 1.0), ("schedule-monotone",)),
+        ((0.0, 1e-4, 1e-4 * (1 - 2e-7), 1.0), ("schedule-monotone",)),
+        ((0.0, 0.5, 1 + 9e-8), ()), ((0.0, 0.5, 1 + 2e-7), ("schedule-ceiling",)),
         ((0.0, 0.5, 1 - 9e-7), ()), ((0.0, 0.5, 1 - 2e-6), ("schedule-reaches",)),
     ],
 )  # fmt: skip

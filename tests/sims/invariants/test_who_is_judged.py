@@ -55,8 +55,9 @@ COUNTS = mask("decimal-count near-one ties-count within-count")
 RANKS = mask(
     "device dict-order dtype infinite-scores layout nested order permutation scale signed-scores two-steps within-order"
 )
+BUDGETS = mask("budgets-add-up decimal-count near-one ties-count")
 GLOBAL, LAYER = mask("exact-count-global"), mask("exact-count-layer")
-CHANCE, NAN = mask("random-is-random seeds-differ"), mask("rejects-nan")
+CHANCE, NAN = mask("random-is-random random-later seeds-differ"), mask("rejects-nan")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ CHANCE, NAN = mask("random-is-random seeds-differ"), mask("rejects-nan")
         (("global", "other"), FORM | COUNTS | GLOBAL), (("layer", "other"), FORM | COUNTS | LAYER),
         (("global", "random"), (FORM | COUNTS | GLOBAL | CHANCE) - NAN),
         (("layer", "random"), (FORM | COUNTS | LAYER | CHANCE) - NAN), (("other", "random"), (FORM | CHANCE) - NAN),
-        (("other", "other", True), FORM | mask("budgets-add-up")),
+        (("other", "other", True), FORM | BUDGETS), (("global", "other", True), FORM | COUNTS | GLOBAL),
         (("other", "other", False, True), FORM | mask("nested")), (("other", "other", False, False), FORM),
         (("global", "largest", False, False), (FORM | COUNTS | RANKS | GLOBAL) - mask("nested")),
     ],
