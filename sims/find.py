@@ -59,6 +59,9 @@ class Search:
     checkpoint's log instead of being drawn and trained again, and the phase in which it was interrupted goes on from
     its last saved epoch with the generators as they were. On the CPU it ends with the same bits. With a ``recorder``
     every phase records its step on the GPU and replays it.
+
+    There are two sanity controls. ``shuffled`` moves what is kept to random places in every round: as many in each
+    layer as the recipe chose, inside the last round's mask. ``reinitialised`` fine-tunes from fresh values.
     """
 
     def __init__(
@@ -133,9 +136,10 @@ class Search:
                 found = masks.unpacked(packed, shapes)
                 chosen = {name: kept.to(weights[name].device) for name, kept in found.items()}
         else:
-            chosen = self.recipe.mask.draw(self._sight(), target)
-            if self.control == "shuffled" and target == self.sparsity:
-                chosen = shuffled(chosen, stream(self.seed, "control"))
+            sight = self._sight()
+            chosen = self.recipe.mask.draw(sight, target)
+            if self.control == "shuffled":  # inside the last mask, and by a stream of the round's own for `_logged`
+                chosen = shuffled(chosen, stream(self.seed, f"control {len(self.chosen) + 1}"), within=sight.mask)
         self.chosen.append(chosen)
         return chosen
 
