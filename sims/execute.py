@@ -62,7 +62,12 @@ def execute(
     began = time.perf_counter()
     with _threads(spec.threads):
         stored = _asked(load(spec.data, data_dir), spec)
-        network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
+
+        def built(purpose: str) -> nn.Module:
+            return networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, purpose))
+
+        network = built("initial")
+        fresh = built("control").state_dict() if spec.control == "reinitialised" else None
         on_gpu = torch.device(device).type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)
@@ -79,8 +84,9 @@ def execute(
         if on_gpu and origin["kind"] == "built in":  # one from elsewhere may decide in Python what a step does
             recorder = Graphs(torch.device(device))
         search = Search(
-            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control, recorder
-        )
+            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept,
+            control=spec.control, recorder=recorder, fresh=fresh,
+        )  # fmt: skip
         ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
         trained = time.perf_counter()
         test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)

@@ -10,12 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from unilth.errors import UserError
 from unilth.sims import masks, zoo
 from unilth.sims.checkpoints import Checkpoint
 from unilth.sims.data import load
+from unilth.sims.execute import execute
 from unilth.sims.find import Budget, Search
 from unilth.sims.networks import build
 from unilth.sims.recipe import Recipe, Rewind, Rounds
+from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
 
 SHORT = Budget(epochs=12, tune=0.25, batch=128)
@@ -65,7 +68,8 @@ class Watched(Search):
 
 def searched(digits, recipe: str | Recipe, control: str | None = "shuffled", seed: int = 0, **more) -> Watched:
     chosen = zoo.row(recipe).recipe if isinstance(recipe, str) else recipe
-    search = Watched(chosen, lenet(), digits, 0.9, seed, SHORT, control=control, **more)
+    fresh = lenet("control").state_dict() if control == "reinitialised" else None
+    search = Watched(chosen, lenet(), digits, 0.9, seed, SHORT, control=control, fresh=fresh, **more)
     search.ticket = search.run()
     return search
 
@@ -120,7 +124,61 @@ def test_shuffled_keeps_the_counts_and_stays_inside():
     assert masks.digest(free) == masks.digest(full) and (free["a"] & ~within["a"]).any()
 
 
-@pytest.mark.parametrize("control", ["shuffled"])
+def test_fresh_values_take_the_place_of_the_kept_ones(digits):
+    plain, search = searched(digits, "lth", None), searched(digits, "lth", "reinitialised")
+    assert masks.digest(search.ticket.mask) == masks.digest(plain.ticket.mask)
+    expected = masks.apply(search.ticket.mask, lenet("control").state_dict())
+    assert all(torch.equal(search.start[name], value) for name, value in expected.items())
+    assert not torch.equal(search.start["fc1.weight"], plain.start["fc1.weight"])
+    with pytest.raises(UserError, match="give fresh"):
+        Search(zoo.row("lth").recipe, lenet(), digits, 0.9, 0, SHORT, control="reinitialised")
+
+
+OWN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.rows = nn.Embedding(17, 4)
+        self.up, self.norm = nn.ConvTranspose1d(4, 4, 3), nn.BatchNorm1d(4)
+        self.frozen, self.none, self.last = nn.Linear(66, 8), nn.Linear(4, 0), nn.Linear(32, classes)
+        self.frozen.requires_grad_(False)
+        nn.init.constant_(self.last.bias, 0.5)
+        nn.init.uniform_(self.last.weight, 0.1, 0.2)
+
+    def forward(self, x):
+        hidden = self.rows((x.flatten(1).clamp(0, 1) * 16).long()).transpose(1, 2)
+        return self.last(self.frozen(self.norm(self.up(hidden)).relu()).flatten(1))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_network_of_one_s_own_is_drawn_anew_by_its_own_code(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    starts = []
+    original = Search._train
+
+    def spy(self, phase, keep=0):
+        if phase.name == "tune":
+            starts.append(self._state())
+        return original(self, phase, keep)
+
+    monkeypatch.setattr(Search, "_train", spy)
+    spec = RunSpec("lth", network=f"{tmp_path}/own.py:Net", epochs=5, batch=512, control="reinitialised", sparsity=0.5)
+    ticket, _ = execute(spec)
+    (start,) = starts
+    assert torch.equal(start["last.bias"], torch.full((10,), 0.5)) and not start["norm.running_mean"].any()
+    kept = ticket.mask["last.weight"]
+    assert start["last.weight"][kept].min() >= 0.1 and start["last.weight"].max() <= 0.2
+    assert not torch.equal(start["last.weight"][kept], ticket.initial["last.weight"][kept])
+    fresh = build(spec.network, (1, 8, 8), 10, stream(0, "control")).state_dict()
+    expected = masks.apply(ticket.mask, fresh)
+    assert all(torch.equal(value, expected[name]) for name, value in start.items())
+
+
+@pytest.mark.parametrize("control", ["shuffled", "reinitialised"])
 @pytest.mark.parametrize(
     "recipe",
     [
