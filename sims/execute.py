@@ -22,7 +22,7 @@ from unilth.sims import masks, networks, own_score, zoo
 from unilth.sims.checkpoints import SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
-from unilth.sims.forward import Precision
+from unilth.sims.forward import NetworkError, Precision
 from unilth.sims.graphs import Graphs
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import Epochs
@@ -64,7 +64,8 @@ def execute(
         stored = _asked(load(spec.data, data_dir), spec)
 
         def built(purpose: str) -> nn.Module:
-            return networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, purpose))
+            batch = min(spec.batch, len(stored.train[1]))
+            return networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, purpose), batch=batch)
 
         network = built("initial")
         fresh = built("control").state_dict() if spec.control == "reinitialised" else None
@@ -87,9 +88,12 @@ def execute(
             recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept,
             control=spec.control, recorder=recorder, fresh=fresh,
         )  # fmt: skip
-        ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
-        trained = time.perf_counter()
-        test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
+        try:
+            ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
+            trained = time.perf_counter()
+            test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
+        except NetworkError as error:
+            raise UserError(str(error).replace("the network", f"the network {spec.network!r}", 1)) from error
     pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)
     record = {
         "schema": 1,
