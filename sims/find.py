@@ -162,7 +162,7 @@ class Search:
         weights = masks.prunable(self.network)
         return {
             name: masks.keep_largest(
-                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), kept.numel())
+                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), max(kept.numel(), 1))
             )[name]
             for name, kept in self.chosen[-1].items()
         }

@@ -139,6 +139,17 @@ class Odd(torch.nn.Module):
         return self.last(self.drop(self.norm(self.frozen(hidden))))
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize("name", PRUNING)
+def test_a_layer_may_be_empty(digits, name):
+    with torch.random.fork_rng():
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        network[1].register_module("none", torch.nn.Linear(4, 0))
+    _, ticket = search(digits, name, network=network)
+    assert ticket_faults(ticket, 0.9) - {"alias"} <= may(name)  # what is empty lies nowhere
+    assert ticket.mask["1.none.weight"].shape == (0, 4)
+
+
 @pytest.mark.parametrize("name", ["lth", "dlth", "unilth"])
 def test_tied_and_frozen_weights_too(digits, name):
     _, ticket = search(digits, name, network=Odd())
