@@ -143,7 +143,7 @@ class Search:
         else:
             sight = self._sight()
             chosen = self.recipe.mask.draw(sight, target)
-            if self.control == "shuffled":  # inside the last mask, and by a stream of the round's own for `_logged`
+            if self.control == "shuffled":  # by a stream for each round: one that is logged draws nothing
                 chosen = shuffled(chosen, stream(self.seed, f"control {len(self.chosen) + 1}"), within=sight.mask)
         self.chosen.append(chosen)
         return chosen
