@@ -22,7 +22,7 @@ from unilth.sims import masks, networks, own_score, zoo
 from unilth.sims.checkpoints import SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
-from unilth.sims.forward import Precision
+from unilth.sims.forward import NetworkError, Precision
 from unilth.sims.graphs import Graphs
 from unilth.sims.shortfalls import stopped
 from unilth.sims.spec import RunSpec
@@ -62,7 +62,13 @@ def execute(
     began = time.perf_counter()
     with _threads(spec.threads):
         stored = _asked(load(spec.data, data_dir), spec)
-        network = networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, "initial"))
+
+        def built(purpose: str) -> nn.Module:
+            batch = min(spec.batch, len(stored.train[1]))
+            return networks.build(spec.network, stored.shape, stored.classes, stream(spec.seed, purpose), batch=batch)
+
+        network = built("initial")
+        fresh = built("control").state_dict() if spec.control == "reinitialised" else None
         on_gpu = torch.device(device).type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)
@@ -79,11 +85,15 @@ def execute(
         if on_gpu and origin["kind"] == "built in":  # one from elsewhere may decide in Python what a step does
             recorder = Graphs(torch.device(device))
         search = Search(
-            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept, spec.control, recorder
-        )
-        ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
-        trained = time.perf_counter()
-        test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
+            recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept,
+            control=spec.control, recorder=recorder, fresh=fresh,
+        )  # fmt: skip
+        try:
+            ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
+            trained = time.perf_counter()
+            test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
+        except NetworkError as error:
+            raise UserError(str(error).replace("the network", f"the network {spec.network!r}", 1)) from error
     pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)
     record = {
         "schema": 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,6 @@ from unilth.sims.data import Dataset
 from unilth.sims.forward import Forward, Precision
 from unilth.sims.graphs import Recorder
 from unilth.sims.masks import Mask, shuffled
-from unilth.sims.networks import initialise
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.scores import Sight
@@ -59,15 +58,24 @@ class Search:
     checkpoint's log instead of being drawn and trained again, and the phase in which it was interrupted goes on from
     its last saved epoch with the generators as they were. On the CPU it ends with the same bits. With a ``recorder``
     every phase records its step on the GPU and replays it.
+
+    There are two sanity controls. ``shuffled`` moves what is kept to random places in every round: as many in each
+    layer as the recipe chose, inside the last round's mask. ``reinitialised`` fine-tunes from ``fresh``, the state of
+    the same network built anew: every parameter and buffer, frozen ones too, as the network's own code draws them.
     """
 
     def __init__(
         self, recipe: Recipe, network: nn.Module, data: Dataset, sparsity: float, seed: int, budget: Budget,
         progress: Progress | None = None, checkpoint: Checkpoint | None = None, control: str | None = None,
-        recorder: Recorder | None = None,
+        recorder: Recorder | None = None, fresh: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
+        if (control == "reinitialised") != (fresh is not None):
+            raise UserError(
+                f"fresh values are for the control 'reinitialised', not for {control!r}: give fresh with it"
+            )
         self.recipe, self.data, self.sparsity, self.seed, self.budget = recipe, data, sparsity, seed, budget
-        self.progress, self.checkpoint, self.control, self.recorder = progress, checkpoint, control, recorder
+        self.progress, self.checkpoint, self.recorder = progress, checkpoint, recorder
+        self.control, self.fresh = control, fresh
         self.network = copy.deepcopy(network)
         self.forward = Forward(self.network, data, self.budget.precision)
         self.initial = self._state()
@@ -111,8 +119,8 @@ class Search:
             if recipe.rounds.hard == "each" or number == rounds:
                 self.mask = chosen
                 self._prune_and_rewind(free_again=number == rounds or number < free_phases)
-        if self.control == "reinitialised":
-            initialise(self.network, stream(self.seed, "control"))
+        if self.fresh is not None:
+            self.network.load_state_dict(self.fresh)
             self._prune()
         rate = self.budget.lr * (0.1 if recipe.rewind.to == "none" else 1.0)
         self._train(Phase("tune", rounds, self.budget.epochs - self.used, rate, anneal=True, mask=self.mask))
@@ -133,9 +141,10 @@ class Search:
                 found = masks.unpacked(packed, shapes)
                 chosen = {name: kept.to(weights[name].device) for name, kept in found.items()}
         else:
-            chosen = self.recipe.mask.draw(self._sight(), target)
-            if self.control == "shuffled" and target == self.sparsity:
-                chosen = shuffled(chosen, stream(self.seed, "control"))
+            sight = self._sight()
+            chosen = self.recipe.mask.draw(sight, target)
+            if self.control == "shuffled":  # by a stream for each round: one that is logged draws nothing
+                chosen = shuffled(chosen, stream(self.seed, f"control {len(self.chosen) + 1}"), within=sight.mask)
         self.chosen.append(chosen)
         return chosen
 
@@ -153,7 +162,7 @@ class Search:
         weights = masks.prunable(self.network)
         return {
             name: masks.keep_largest(
-                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), kept.numel())
+                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), max(kept.numel(), 1))
             )[name]
             for name, kept in self.chosen[-1].items()
         }

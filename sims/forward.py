@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -9,8 +11,25 @@ from torch import Tensor, nn
 
 from unilth.errors import UserError
 from unilth.sims.data import Dataset
+from unilth.sims.imported import in_short
 
 Precision = Literal["float32", "bfloat16"]
+
+
+class NetworkError(UserError):
+    """What went wrong inside a network; `execute` puts the network's name in."""
+
+
+@contextmanager
+def inside(network: nn.Module, batch: Tensor) -> Iterator[None]:
+    """Whatever the network raises on ``batch`` becomes a NetworkError. An interruption is the user's and stays one."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        doing = "training" if network.training else "evaluation"
+        raise NetworkError(f"the network fails on a batch of {len(batch)} in {doing}: {in_short(error)}") from error
 
 
 class Forward:
@@ -34,10 +53,11 @@ class Forward:
         if self.channels_last and stored.ndim == 4:
             stored = stored.contiguous(memory_format=torch.channels_last)
         inputs = stored if stored.is_floating_point() else self.data.prepare(stored)
-        if not self.half:
-            return self.network(inputs)
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            return self.network(inputs).float()
+        with inside(self.network, inputs):
+            if not self.half:
+                return self.network(inputs)
+            with torch.autocast(inputs.device.type, torch.bfloat16):
+                return self.network(inputs).float()
 
 
 def channels_last(network: nn.Module) -> None:

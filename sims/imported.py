@@ -5,6 +5,7 @@ It is code of the user's and is run. While it is imported, torch's global genera
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -46,26 +47,37 @@ def locate(name: str, what: str, *, about: str, give: str) -> Callable[..., Any]
 
 
 def origin(name: str, found: Callable[..., Any]) -> dict[str, Any]:
-    """Where ``found`` came from: module, file name, SHA-256 of the file (None without source) and version.
+    """Where ``found`` came from: module, file name, SHA-256 and version.
 
-    A run that goes on from a checkpoint, or that is found finished, compares the SHA-256 with its own.
+    The SHA-256 is that of the file that ``name`` names; where the source of ``found`` is in another file, of the two
+    one after the other; None without any. A run that goes on from a checkpoint, or that is found finished, compares it
+    with its own.
     """
+    place = name.rpartition(":")[0]
     found = inspect.unwrap(found)
+    while isinstance(found, functools.partial):
+        found = inspect.unwrap(found.func)
+    named = place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
+    sources = [Path(file).resolve() for file in (named, _source(found) or _source(type(found))) if file]
+    files = [file for file in dict.fromkeys(sources) if file.is_file()]
     module = inspect.getmodule(found)
-    try:
-        file = inspect.getsourcefile(found)
-    except TypeError:  # for example an instance with __call__
-        file = getattr(module, "__file__", None)
     top = sys.modules.get((module.__name__ if module else "").partition(".")[0])
     version = getattr(top, "__version__", None)
     return {
         "kind": "imported",
         "name": name,
-        "module": None if name.rpartition(":")[0].endswith(".py") else getattr(found, "__module__", None),
-        "file": Path(file).name if file else None,
-        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None,
+        "module": None if place.endswith(".py") else getattr(found, "__module__", None),
+        "file": files[-1].name if files else None,
+        "sha256": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else None,
         "version": version if isinstance(version, str) else None,
     }
+
+
+def _source(found: Any) -> str | None:
+    try:
+        return inspect.getsourcefile(found)
+    except (TypeError, OSError):  # for example an instance with __call__, and what was never in a file
+        return None
 
 
 @contextmanager

@@ -317,13 +317,20 @@ def intersection(first: Mask, second: Mask) -> Mask:
     return {name: first[name] & second[name] for name in _same_weights(first, second)}
 
 
-def shuffled(mask: Mask, generator: torch.Generator) -> Mask:
-    """A new mask with the same count in every layer at random places: the sanity control of a ticket."""
+def shuffled(mask: Mask, generator: torch.Generator, *, within: Mask | None = None) -> Mask:
+    """A new mask with the same count in every layer at random places: the sanity control of a ticket.
+
+    ``within``, which ``mask`` lies inside of, is where the places are drawn from; without one it is everywhere.
+    """
+    _check_within(mask, within)
     drawn = {}
     for name in sorted(mask):
-        kept = mask[name]
-        order = torch.randperm(kept.numel(), generator=generator).to(kept.device)
-        drawn[name] = kept.reshape(-1)[order].reshape(kept.shape)
+        flat = mask[name].reshape(-1)
+        places = torch.arange(flat.numel(), device=flat.device)
+        if within is not None:
+            places = places[within[name].reshape(-1)]
+        order = torch.randperm(places.numel(), generator=generator).to(flat.device)
+        drawn[name] = flat.index_copy(0, places, flat[places[order]]).reshape(mask[name].shape)
     return {name: drawn[name] for name in mask}
 
 

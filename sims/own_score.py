@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from torch import Tensor
@@ -20,21 +21,20 @@ GIVE = "give a function of what a score may see (sims/scores.py, Sight)"
 def named(name: str) -> Score:
     """The score called ``name``; UserError, with the close names, where there is none and none can be imported.
 
-    Whatever a score of the user's own raises becomes a UserError that says so.
+    Whatever a score raises becomes a UserError that says so.
     """
     if name in SCORES:
-        return SCORES[name]
+        return functools.partial(_told, name, SCORES[name])
     if not is_import(name):
         raise UserError(f"there is no score {name!r}{closest(name, SCORES)}; {ABOUT}")
-    own = locate(name, "score", about=ABOUT, give=GIVE)
+    return functools.partial(_told, name, locate(name, "score", about=ABOUT, give=GIVE))
 
-    def score(sight: Sight) -> dict[str, Tensor]:
-        try:
-            return own(sight)
-        except (Exception, SystemExit) as error:
-            raise UserError(f"the score {name!r} fails: {in_short(error)}") from None
 
-    return score
+def _told(name: str, score: Score, sight: Sight) -> dict[str, Tensor]:
+    try:
+        return score(sight)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"the score {name!r} fails: {in_short(error)}") from error
 
 
 def origin(name: str) -> dict[str, Any]:

@@ -61,10 +61,23 @@ class MaskRule:
         for step in range(1, self.steps + 1):
             between = 1 - float(1 - already) * (float(1 - asked) / float(1 - already)) ** (step / self.steps)
             target = asked if step == self.steps else min(max(Fraction(between), already), asked)
-            scores = self.function(replace(sight, mask=mask | dense))
-            self._check(scores, sight)
+            scores = self._scores(replace(sight, mask=mask | dense))
             mask = keep_largest({name: scores[name] for name in mask}, target, scope=self.scope, within=mask)
         return {name: (mask | dense)[name] for name in sight.mask}
+
+    def _scores(self, sight: Sight) -> Mapping[str, Tensor]:
+        """What the score gives, checked; gradients are afterwards on or off as before, whatever the score does."""
+        trained = [parameter.requires_grad for parameter in sight.network.parameters()]
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            scores = self.function(sight)
+            left = torch.is_grad_enabled()
+        if left != torch.is_grad_enabled():
+            state = "on" if left else "off"
+            raise UserError(f"the score {self.score!r} leaves gradients switched {state}: use `with torch.no_grad():`")
+        if trained != [parameter.requires_grad for parameter in sight.network.parameters()]:
+            raise UserError(f"the score {self.score!r} changes what is trained: set requires_grad on a copy only")
+        self._check(scores, sight)
+        return scores
 
     def _check(self, scores: Mapping[str, Tensor], sight: Sight) -> None:
         shapes = {name: tuple(weight.shape) for name, weight in sight.weights.items()}
@@ -73,6 +86,14 @@ class MaskRule:
             raise UserError(
                 f"the score {self.score!r} must give one number for each of the weights {', '.join(shapes)}"
             )
+        for name, value in given.items():
+            gives = f"the score {self.score!r} gives"
+            if value.is_meta:
+                raise UserError(f"{gives} a tensor without values for the weight {name!r}: give one with values")
+            if value.layout != torch.strided:
+                raise UserError(f"{gives} a sparse tensor for the weight {name!r}: give a dense one")
+            if value.is_floating_point() and value.detach().float().isnan().any():
+                raise UserError(f"{gives} NaN for the weight {name!r}: give numbers, which can be compared")
 
 
 def first_and_last(network: nn.Module) -> tuple[str, ...]:

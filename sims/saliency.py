@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unilth.sims.masks import prunable
 from unilth.sims.scores import Score, Sight, lamp, magnitude, random
@@ -19,8 +20,7 @@ def snip(sight: Sight) -> dict[str, Tensor]:
     """|g w|, the change of the loss to first order when w goes (Lee, Ajanthan and Torr 2019)."""
     network, weights = _copied(sight)
     loss = F.cross_entropy(network(sight.inputs), sight.labels)
-    gradients = torch.autograd.grad(loss, list(weights.values()))
-    return {name: (g * w).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+    return {name: (g * weights[name]).abs().detach() for name, g in _gradients(loss, weights).items()}
 
 
 def grasp(sight: Sight) -> dict[str, Tensor]:
@@ -29,13 +29,13 @@ def grasp(sight: Sight) -> dict[str, Tensor]:
     Their score is -w (H g), and its largest values go. Signed: half of the weights may score below 0.
     """
     network, weights = _copied(sight)
-    values = list(weights.values())
-    loss = F.cross_entropy(network(sight.inputs) / TEMPERATURE, sight.labels)
-    gradients = torch.autograd.grad(loss, values, create_graph=True)
-    flow = sum((g * g.detach()).sum() for g in gradients)
-    assert isinstance(flow, Tensor)
-    products = torch.autograd.grad(flow, values)
-    return {name: (w * h).detach() for (name, w), h in zip(weights.items(), products, strict=True)}
+    with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention have no second derivative
+        loss = F.cross_entropy(network(sight.inputs) / TEMPERATURE, sight.labels)
+        gradients = _gradients(loss, weights, create_graph=True)
+        flow = sum((g * g.detach()).sum() for g in gradients.values())
+        assert isinstance(flow, Tensor)
+        products = _gradients(flow, weights)
+    return {name: (weights[name] * h).detach() for name, h in products.items()}
 
 
 def synflow(sight: Sight) -> dict[str, Tensor]:
@@ -51,8 +51,8 @@ def synflow(sight: Sight) -> dict[str, Tensor]:
                 tensor.abs_()
     weights = _masked(prunable(network), sight)
     ones = torch.ones(1, *sight.inputs.shape[1:], dtype=torch.float64, device=sight.inputs.device)
-    gradients = torch.autograd.grad(network(ones).sum(), list(weights.values()))
-    return {name: (g * w).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
+    gradients = _gradients(network(ones).sum(), weights)
+    return {name: (g * weights[name]).abs().detach() for name, g in gradients.items()}
 
 
 SCORES: dict[str, Score] = {
@@ -72,6 +72,12 @@ def _copied(sight: Sight) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
     return network, _masked(prunable(network), sight)
+
+
+def _gradients(of: Tensor, weights: dict[str, nn.Parameter], create_graph: bool = False) -> dict[str, Tensor]:
+    """The gradient of every weight by name, 0 for one that ``of`` does not depend on."""
+    found = torch.autograd.grad(of, list(weights.values()), create_graph=create_graph, allow_unused=True)
+    return {n: torch.zeros_like(w) if g is None else g for (n, w), g in zip(weights.items(), found, strict=True)}
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
-from unilth.sims.forward import Forward, Precision
+from unilth.sims.forward import Forward, Precision, inside
 from unilth.sims.graphs import Recorder, Replayed
 from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
@@ -257,8 +257,10 @@ class Training:
         inputs, labels = self.data.train
         chosen = self.batches.index_select(0, self.place)[0]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.forward(self._drawn(inputs[chosen])), labels[chosen])
-        loss.backward()
+        batch = self._drawn(inputs[chosen])
+        with inside(self.network, batch):
+            loss = F.cross_entropy(self.forward(batch), labels[chosen])
+            loss.backward()
         self.optimizer.step()
         self.total += loss.detach()
         self.place += 1

@@ -63,14 +63,15 @@ def origin(name: str) -> dict[str, Any]:
     return imported_origin(name) if is_import(name) else {"kind": "built in", "name": name}
 
 
-def build(name: str, shape: tuple[int, ...], classes: int, generator: torch.Generator) -> nn.Module:
+def build(name: str, shape: tuple[int, ...], classes: int, generator: torch.Generator, *, batch: int = 64) -> nn.Module:
     """The network called ``name`` for inputs of ``shape``, initialised from ``generator`` and nothing else.
 
-    A network that is imported keeps its own initialisation, drawn under a seed from ``generator``.
+    A network that is imported keeps its own initialisation, drawn under a seed from ``generator``, and is tried in
+    training on ``batch`` inputs at a time.
     """
     lookup(name)
     if is_import(name):
-        return build_imported(name, shape, classes, generator)
+        return build_imported(name, shape, classes, generator, batch)
     try:
         with torch.device("meta"):  # so that the layers' own initialisation draws nothing from the global generator
             network = NETWORKS[name](shape, classes)

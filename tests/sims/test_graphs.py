@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from unilth.sims import masks
 from unilth.sims.data import Augment, Dataset
+from unilth.sims.forward import NetworkError
 from unilth.sims.graphs import WARM, Graphs
 from unilth.sims.networks import build
 from unilth.sims.penalties import GrowingPenalty
@@ -235,7 +236,7 @@ def test_a_value_that_is_read_back_and_a_foreign_generator_are_noticed(monkeypat
     data = images(None)
     training = Training(ReadsBack(64, 3), data, Phase("free", 1, 2, 0.1, batch=16), stream(0, "order"),
                         recorder=Recorder())  # fmt: skip
-    with pytest.raises(RuntimeError, match="is read back"):
+    with pytest.raises(NetworkError, match="is read back"):
         training.run()
     drawn = Training(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), images(), Phase("free", 1, 2, 0.1, batch=16),
                      stream(0, "order"), chance=stream(0, "chance"), recorder=Recorder())  # fmt: skip

@@ -218,6 +218,42 @@ def test_the_record_says_where_a_network_came_from(own):
     assert changed != digest and made("mine.py:Both")[3].p == 0.25  # a changed file is read again
 
 
+PARTIAL = """
+import functools
+import mine
+from mine import Both, Frozen as Again
+
+part = functools.partial(functools.partial(mine.by_name, depth=1), in_chans=1)
+ready = Both
+plain = mine.none
+
+
+class Maker:
+    def __call__(self, shape, classes):
+        return Both(shape, classes)
+
+
+maker = Maker()
+inside = functools.partial(lambda shape, classes: Both(shape, classes))
+"""
+
+
+@pytest.mark.parametrize("what", ["part", "ready", "Again", "plain", "maker", "inside"])
+@pytest.mark.parametrize("place", ["partial.py", "partial"])
+def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_noticed(what, place, own):
+    (own / "partial.py").write_text(PARTIAL)
+    name = f"{place}:{what}"
+    lookup(name)
+    before = origin(name)
+    assert before == origin(name) and before["file"] == ("mine.py" if what[0] in "prA" else "partial.py")
+    (own / "partial.py").write_text(PARTIAL + "# changed\n")
+    changed = origin(name)["sha256"]
+    assert changed != before["sha256"]
+    if what[0] in "prA":
+        (own / "mine.py").write_text(GOOD + "# changed\n")
+        assert origin(name)["sha256"] not in (changed, before["sha256"])
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

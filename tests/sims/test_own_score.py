@@ -74,6 +74,30 @@ def not_numbers(sight):
 
 def no_arguments():
     return {}
+
+
+def sparse(sight):
+    return {name: weight.detach().to_sparse() for name, weight in sight.weights.items()}
+
+
+def meta(sight):
+    return {name: weight.detach().to("meta") for name, weight in sight.weights.items()}
+
+
+def freezes(sight):
+    for parameter in sight.network.parameters():
+        parameter.requires_grad_(False)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def no_gradients(sight):
+    torch.set_grad_enabled(False)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def dies_without_gradients(sight):
+    torch.set_grad_enabled(False)
+    raise RuntimeError("broken")
 """
 SHORT = {"sparsity": 0.9, "epochs": 2, "batch": 512}
 
@@ -201,13 +225,18 @@ def test_what_is_no_score_is_refused_before_the_run(name, why, own):
         ("nothing", "must give one number for each"),
         ("shorter", "must give one number for each"),
         ("whole", "floating-point"),
-        ("not_numbers", "contain NaN"),
+        ("not_numbers", "the score 'bad.py:not_numbers' gives NaN for the weight '0.weight'"),
+        ("sparse", "'bad.py:sparse' gives a sparse tensor for the weight '0.weight': give a dense one"),
+        ("meta", "'bad.py:meta' gives a tensor without values for the weight '0.weight'"),
+        ("freezes", "the score 'bad.py:freezes' changes what is trained: "),
+        ("no_gradients", "the score 'bad.py:no_gradients' leaves gradients switched off: "),
+        ("dies_without_gradients", "fails: RuntimeError: broken"),
     ],
 )
 def test_what_a_score_does_wrong_is_one_sentence(name, why, own):
     with pytest.raises(UserError, match=why) as caught:
         MaskRule(f"bad.py:{name}").draw(sight(), 0.5)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and torch.is_grad_enabled()
 
 
 def test_a_score_that_is_neither_name_nor_function_is_refused():

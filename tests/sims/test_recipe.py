@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import pickle
 
 import pytest
 import torch
@@ -16,12 +17,14 @@ from unilth.errors import UserError
 from unilth.sims import zoo
 from unilth.sims.masks import Mask, full, layer_sparsity, prunable, pruned_count, sparsity_of
 from unilth.sims.networks import initialise
+from unilth.sims.networks.vit import SmallViT
 from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.recipe import MaskRule, Recipe, Rewind, Rounds, first_and_last
 from unilth.sims.saliency import SCORES, grasp, snip, synflow
 from unilth.sims.scores import Sight, lamp
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping, Epochs
+from unilth.sims.streams import stream
 
 
 def test_geometric_rounds_keep_the_same_share_each_time():
@@ -146,6 +149,65 @@ def test_synflow_scores_flow_through_and_keep_it():
     assert all(torch.equal(scores[name], value) for name, value in synflow(other).items())  # data-free
     mask = MaskRule("synflow", steps=100).draw(_sight(network), 0.98)
     assert sparsity_of(mask) == pruned_count(540, 0.98) / 540 and all(layer.any() for layer in mask.values())
+
+
+class Foreign(nn.Module):
+    """A layer that no forward pass uses, one without weights, and one that goes on without a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused, self.first, self.empty = nn.Linear(4, 4), nn.Linear(6, 5), nn.Linear(4, 0)
+        self.last = nn.Linear(5, 3)
+        initialise(self.first, torch.Generator().manual_seed(0))
+        initialise(self.last, torch.Generator().manual_seed(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(inputs).tanh()) + self.empty(inputs[:, :4]).sum()
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize("name", SCORES)
+def test_weights_that_are_not_used_score_zero_and_layers_may_be_empty(name):
+    network = Foreign()
+    sight = Sight(network, torch.randn(9, 6), torch.arange(9) % 3, full(prunable(network)), stream(0, "mask"))
+    scores = SCORES[name](sight)
+    assert {n: score.shape for n, score in scores.items()} == {n: w.shape for n, w in prunable(network).items()}
+    assert scores["first.weight"].count_nonzero() > 20 and scores["empty.weight"].numel() == 0
+    if name in ("snip", "grasp", "synflow"):
+        assert not scores["unused.weight"].any()
+    for scope in ("global", "layer", "erk", "balanced"):
+        mask = MaskRule(name, scope).draw(sight, 0.5)
+        assert abs(sparsity_of(mask) - 0.5) < 0.05
+
+
+class Casting(nn.Linear):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs.float())
+
+
+class Exits(nn.Linear):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "why"),
+    [("synflow", Casting(6, 3), "RuntimeError: mat1 and mat2"), ("snip", Exits(6, 3), "SystemExit: 3")],
+)
+def test_a_score_that_fails_on_a_network_is_one_sentence(name, network, why):
+    sight = Sight(nn.Sequential(network), torch.randn(9, 6), torch.arange(9) % 3, {}, stream(0, "mask"))
+    sight = dataclasses.replace(sight, mask=full(sight.weights))
+    with pytest.raises(UserError, match=f"the score '{name}' fails: {why}") as caught:
+        MaskRule(name).draw(sight, 0.5)
+    assert "\n" not in str(caught.value)
+    assert len(pickle.dumps(MaskRule(name))) > 0  # to another process
+
+
+def test_grasp_differentiates_attention_twice():
+    network = SmallViT(1, 8, 3, width=24, depth=1)
+    initialise(network, torch.Generator().manual_seed(0))
+    scores = grasp(Sight(network, torch.randn(6, 1, 8, 8), torch.arange(6) % 3, {}, stream(0, "mask")))
+    assert all(score.any() for score in scores.values())
 
 
 def test_synflow_does_not_overflow_in_a_deep_network():
