@@ -26,7 +26,7 @@ from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.scores import Sight
 from unilth.sims.stopping import Epochs, SettledMask
-from unilth.sims.streams import seeded_layers, stream
+from unilth.sims.streams import seed_layers, seeded_layers, stream
 from unilth.sims.tickets import Ticket
 from unilth.sims.training import Phase, Training, steps_per_epoch
 
@@ -81,9 +81,8 @@ class Search:
         self.initial = self._state()
         self.rewound = self.initial
         self.mask: Mask = masks.full(masks.prunable(self.network))
-        self.order = stream(seed, "order")
+        self._start_streams()
         self.draws = stream(seed, "mask")
-        self.chance = _on(data.train[0].device, stream(seed, "augment"))
         self.used = 0
         self.rows: list[dict[str, Any]] = []
         self.phases: list[dict[str, Any]] = []
@@ -97,6 +96,11 @@ class Search:
         self.saved = self.checkpoint.read() if self.checkpoint else None
         with seeded_layers(self.seed):
             return self._run()
+
+    def _start_streams(self) -> None:
+        """The order of the data and what augmentation draws, from the start."""
+        self.order = stream(self.seed, "order")
+        self.chance = _on(self.data.train[0].device, stream(self.seed, "augment"))
 
     def _run(self) -> Ticket:
         recipe, rounds = self.recipe, self.recipe.rounds.number
@@ -217,7 +221,8 @@ class Search:
     def _prune_and_rewind(self, free_again: bool) -> None:
         if free_again and self.recipe.rewind.to in ("initial", "step"):
             self.network.load_state_dict(self.rewound)
-            self.order = stream(self.seed, "order")
+            self._start_streams()
+            seed_layers(self.seed)
         self._prune()
 
     def _prune(self) -> None:

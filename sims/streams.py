@@ -18,15 +18,24 @@ def stream(seed: int, purpose: str) -> torch.Generator:
 @contextmanager
 def seeded_layers(seed: int) -> Iterator[None]:
     """Layers that draw for themselves (dropout) take no generator; meanwhile the global one is ours, then as it was."""
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    cuda = _cuda()
     before, devices = torch.get_rng_state(), torch.cuda.get_rng_state_all() if cuda else []
-    torch.set_rng_state(stream(seed, "layers").get_state())
-    if cuda:
-        drawn = torch.Generator("cuda").manual_seed(stream(seed, "layers").initial_seed())
-        torch.cuda.set_rng_state_all([drawn.get_state() for _ in devices])
+    seed_layers(seed)
     try:
         yield
     finally:
         torch.set_rng_state(before)
         if cuda:
             torch.cuda.set_rng_state_all(devices)
+
+
+def seed_layers(seed: int) -> None:
+    """Inside `seeded_layers`: the global generators stand where a run starts them."""
+    torch.set_rng_state(stream(seed, "layers").get_state())
+    if _cuda():
+        drawn = torch.Generator("cuda").manual_seed(stream(seed, "layers").initial_seed())
+        torch.cuda.set_rng_state_all([drawn.get_state()] * torch.cuda.device_count())
+
+
+def _cuda() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_initialized()

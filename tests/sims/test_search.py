@@ -12,7 +12,7 @@ import torch
 
 from unilth.errors import UserError
 from unilth.sims import masks, zoo
-from unilth.sims.data import load
+from unilth.sims.data import Augment, Dataset, load
 from unilth.sims.execute import execute
 from unilth.sims.find import Budget, Search, find
 from unilth.sims.networks import build
@@ -22,7 +22,7 @@ from unilth.sims.records import dump
 from unilth.sims.spec import RunSpec
 from unilth.sims.stopping import EarlyStopping, Epochs, SettledMask
 from unilth.sims.streams import stream
-from unilth.sims.training import Masking, Phase
+from unilth.sims.training import Masking, Phase, Training
 
 PRUNING = tuple(name for name in zoo.NAMES if name != "dense")
 SHORT = Budget(epochs=12, tune=0.25, batch=128)
@@ -372,3 +372,24 @@ def test_what_cannot_be_run_is_refused(digits):
     with pytest.raises(UserError, match="no data set"):
         execute(RunSpec("omp", data="x"))
     assert isinstance(zoo.row("unilth").recipe.stop, EarlyStopping)
+
+
+@pytest.mark.parametrize(("name", "again"), [("lth", True), ("lth-step", True), ("lth-rate", False)])
+def test_rewinding_starts_every_generator_again(digits, name, again, monkeypatch):
+    """Order of the data, augmentation, dropout: a rewound round sees what the first round saw."""
+    seen = []
+
+    class Noted(Training):
+        def run(self, tick=None):
+            if self.phase.name == "free":
+                states = (self.order.get_state(), self.chance.get_state(), torch.get_rng_state())
+                seen.append([state.clone() for state in states])
+            return super().run(tick)
+
+    monkeypatch.setattr("unilth.sims.find.Training", Noted)
+    scans = [((inputs * 20 + 80).clamp(0, 255).byte(), labels) for inputs, labels in (digits.train, digits.validation)]
+    data = Dataset("digits", 10, *scans, scans[1], (0.3,), (0.1,), Augment(crop=1))
+    search(data, name, network=Odd(0.5))
+    assert len(seen) == 5
+    for later in seen[1:]:
+        assert [torch.equal(first, now) for first, now in zip(seen[0], later, strict=True)] == [again] * 3
