@@ -13,6 +13,7 @@ from unilth.sims.checkpoints import FILE, SECONDS
 from unilth.sims.data import DATA
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
+from unilth.sims.lock import locked
 from unilth.sims.records import dump, read_json
 from unilth.sims.spec import RunSpec, closest
 
@@ -33,8 +34,8 @@ def find_into(
 
     A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
     removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N.
-    UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or cannot
-    be written.
+    UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket, cannot be
+    written or is in use by another run.
     """
     zoo.recipe(spec)
     device = devices.chosen(device)
@@ -43,32 +44,48 @@ def find_into(
         raise UserError(f"there is no data {spec.data!r}{closest(spec.data, DATA)}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file: give a folder")
-    if any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
-        found = _finished(spec, folder)
+    found = _finished(spec, folder)  # before anything is written, so that the folder need not be writable
+    if found is not None:
+        return found, False
+    _make(folder)
+    with locked(folder, name="--out", by="run"):
+        found = _finished(spec, folder)  # by a run that had the lock until now
         if found is not None:
             return found, False
+        checkpoint = folder / FILE
+        ticket, record = execute(
+            spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
+        )
+        found = _finished(spec, folder)  # by what knows no lock: a copy, a process on another machine
+        if found is not None:
+            return found, False
+        ticket.save(folder)
+        tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
+        checkpoint.unlink(missing_ok=True)
+    return record, True
+
+
+def _make(folder: Path) -> None:
+    """Make the folder; UserError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
         if writable:
             tickets.write(folder / ".probe", b"")  # also finds read-only file systems
-            (folder / ".probe").unlink()
+            (folder / ".probe").unlink(missing_ok=True)  # another run may be here
     except OSError as error:
         raise UserError(f"--out {folder} cannot be written: {error.strerror}") from None
     if not writable:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
-    checkpoint = folder / FILE
-    ticket, record = execute(
-        spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
-    )
-    ticket.save(folder)
-    tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
-    checkpoint.unlink(missing_ok=True)
-    return record, True
 
 
 def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
-    """The record of the same spec; None where an interrupted run of it left no record; otherwise UserError."""
+    """The record of the same spec; None in an empty folder and where an interrupted run of the spec left no record.
+
+    UserError for a ticket of another run.
+    """
+    if not any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
+        return None
     other = UserError(f"--out {folder} already holds a different ticket: give another folder")
     try:
         if not (folder / RECORD).exists():

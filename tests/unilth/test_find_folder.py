@@ -1,0 +1,45 @@
+"""What lies in the folder of `unilth find` is never lost: one run at a time, and nothing of another run replaced."""
+
+from __future__ import annotations
+
+import pytest
+
+from unilth.cli import main
+from unilth.sims import one_run
+from unilth.sims.lock import locked
+
+QUICK = ["--epochs", "4", "--batch", "256"]
+
+
+def find(*argv: object) -> int:
+    return main(["find", *map(str, argv)])
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path, capsys):
+    with locked(tmp_path, name="here"):
+        assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out '{tmp_path}' is in use by another run (pid " in error and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_came_into_the_folder_meanwhile_stays(tmp_path, capsys, monkeypatch, seed):
+    """From a process without our lock: one on another machine, a copy."""
+    assert find("omp", "--seed", seed, "--out", tmp_path / "other", *QUICK) == 0
+    execute = one_run.execute
+
+    def disturbed(*args, **options):
+        found = execute(*args, **options)
+        for name in ("ticket.safetensors", "ticket.json", "record.json"):
+            (tmp_path / "a" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        return found
+
+    monkeypatch.setattr(one_run, "execute", disturbed)
+    capsys.readouterr()
+    assert find("omp", "--out", tmp_path / "a", *QUICK) == (0 if seed == 0 else 2)
+    shown = capsys.readouterr()
+    assert "found before" in shown.out if seed == 0 else "already holds a different ticket" in shown.err
+    for name in ("ticket.safetensors", "record.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
