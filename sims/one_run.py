@@ -9,7 +9,7 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims import devices, networks, own_score, tickets, zoo
-from unilth.sims.checkpoints import FILE, SECONDS
+from unilth.sims.checkpoints import FILE, SECONDS, spec_of
 from unilth.sims.data import DATA
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
@@ -34,8 +34,8 @@ def find_into(
 
     A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
     removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N.
-    UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket, cannot be
-    written or is in use by another run.
+    UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or another
+    run's checkpoint, cannot be written or is in use by another run.
     """
     zoo.recipe(spec)
     device = devices.chosen(device)
@@ -53,6 +53,11 @@ def find_into(
         if found is not None:
             return found, False
         checkpoint = folder / FILE
+        if spec_of(checkpoint) not in (None, spec.digest()):
+            raise UserError(
+                f"--out {folder} holds the checkpoint of another run, which was interrupted: give another folder, or "
+                f"remove {checkpoint} to give that run up"
+            )
         ticket, record = execute(
             spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
         )

@@ -7,6 +7,7 @@ import pytest
 from unilth.cli import main
 from unilth.sims import one_run
 from unilth.sims.lock import locked
+from unilth.sims.spec import RunSpec
 
 QUICK = ["--epochs", "4", "--batch", "256"]
 
@@ -43,3 +44,38 @@ def test_what_came_into_the_folder_meanwhile_stays(tmp_path, capsys, monkeypatch
     assert "found before" in shown.out if seed == 0 else "already holds a different ticket" in shown.err
     for name in ("ticket.safetensors", "record.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+class Killed(BaseException):
+    """A kill, as far as a process can do that to itself."""
+
+
+def interrupted(folder, spec):
+    def progress(done, total, what):
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        one_run.find_into(spec, folder, progress=progress, every=0)
+    return folder / "checkpoint.safetensors"
+
+
+def test_the_checkpoint_of_another_run_is_not_given_up(tmp_path, capsys):
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    content = path.read_bytes()
+    assert find("omp", "--seed", 1, "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path} holds the checkpoint of another run" in error and error.count("\n") == 1
+    assert "give another folder" in error and f"remove {path}" in error
+    assert path.read_bytes() == content and not (tmp_path / "ticket.json").exists()
+    path.write_bytes(content[:-1])  # damaged: passed over, whoever's it was
+    assert find("omp", "--seed", 1, "--out", tmp_path, *QUICK) == 0
+    assert "is damaged or not a checkpoint: the run starts from the beginning" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_checkpoint_under_other_code_is_passed_over(tmp_path, capsys, monkeypatch):
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    monkeypatch.setattr("unilth.sims.execute.code_digest", lambda: "0")
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+    assert "is of another run (other code): the run starts" in capsys.readouterr().err and not path.exists()
