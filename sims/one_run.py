@@ -10,7 +10,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims import devices, networks, own_score, tickets, zoo
 from unilth.sims.checkpoints import FILE, SECONDS, spec_of
-from unilth.sims.data import DATA
+from unilth.sims.data import DATA, load
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
 from unilth.sims.lock import locked
@@ -33,7 +33,8 @@ def find_into(
     """Do the run of ``spec`` unless ``folder`` already holds it; the record, and whether it was done now.
 
     A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
-    removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N.
+    removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N. Where
+    a ``data_dir`` is given, a finished run must have been on the data that are there now.
     UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or another
     run's checkpoint, cannot be written or is in use by another run.
     """
@@ -44,12 +45,14 @@ def find_into(
         raise UserError(f"there is no data {spec.data!r}{closest(spec.data, DATA)}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file: give a folder")
-    found = _finished(spec, folder)  # before anything is written, so that the folder need not be writable
+    found = _finished(
+        spec, folder, data_dir, say
+    )  # before anything is written, so that the folder need not be writable
     if found is not None:
         return found, False
     _make(folder)
     with locked(folder, name="--out", by="run"):
-        found = _finished(spec, folder)  # by a run that had the lock until now
+        found = _finished(spec, folder, data_dir, say)  # by a run that had the lock until now
         if found is not None:
             return found, False
         checkpoint = folder / FILE
@@ -61,7 +64,7 @@ def find_into(
         ticket, record = execute(
             spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
         )
-        found = _finished(spec, folder)  # by what knows no lock: a copy, a process on another machine
+        found = _finished(spec, folder, data_dir, say)  # by what knows no lock: a copy, a process on another machine
         if found is not None:
             return found, False
         ticket.save(folder)
@@ -84,10 +87,12 @@ def _make(folder: Path) -> None:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
 
 
-def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
+def _finished(
+    spec: RunSpec, folder: Path, data_dir: Path | None, say: Callable[[str], None] | None
+) -> dict[str, Any] | None:
     """The record of the same spec; None in an empty folder and where an interrupted run of the spec left no record.
 
-    UserError for a ticket of another run.
+    UserError for a ticket of another run, or of this one on other data.
     """
     if not any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
         return None
@@ -112,4 +117,24 @@ def _finished(spec: RunSpec, folder: Path) -> dict[str, Any] | None:
         raise other from None
     if not whole:
         raise other
+    if data_dir is not None:  # without it there are no other data to be meant, and loading takes seconds
+        _compare_data(record, spec, folder, data_dir, say)
     return record
+
+
+def _compare_data(
+    record: dict[str, Any], spec: RunSpec, folder: Path, data_dir: Path, say: Callable[[str], None] | None
+) -> None:
+    """UserError where the data in ``data_dir`` are others than those of the record; said where they cannot be read."""
+    try:
+        data = load(spec.data, data_dir)
+        now = (data if spec.examples is None else data.part(spec.examples)).digest()
+    except UserError as error:
+        if say:
+            say(f"{error}: the data are not compared with those of the finished run")
+        return
+    then = str(record.get("data_digest"))
+    if now != then:
+        raise UserError(
+            f"--out {folder} holds this run on other data (digest {then[:12]}, now {now[:12]}): give another folder"
+        )

@@ -118,6 +118,14 @@ def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
         found = {getattr(spec, field.name) for spec in runs}
         if field.name not in AXES and len(found) > 1:
             notes.append(f"the runs differ in {field.name}: {', '.join(sorted(map(str, found)))}")
+    digests: dict[str, dict[tuple[int | None, str], None]] = {}
+    for spec, record in runs.items():
+        if record is not None and "data_digest" in record:
+            digests.setdefault(spec.data, {})[spec.examples, _text(record, "data_digest")[:12]] = None
+    for data, found in digests.items():
+        if len(found) > len({examples for examples, _ in found}):  # a part of the data has a digest of its own
+            listed = ", ".join(sorted({digest for _, digest in found}))
+            notes.append(f"the runs on {data} differ in their data (data_digest): {listed}")
     for key in ("unilth", "device", "versions.torch"):
         found = {_text(record, key) for record in runs.values() if record is not None}
         if len(found) > 1:

@@ -171,6 +171,25 @@ def test_differences_in_settings_and_versions_are_said(tmp_path: Path) -> None:
     assert comparison.notes == ("the runs differ in epochs: 10, 9", "the runs differ in unilth: 0.1.0, 0.2.0")
 
 
+def test_other_data_are_said(tmp_path: Path) -> None:
+    campaign, store = parse(TOML, name="some", where="some.toml"), Store(tmp_path)
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec, data_digest=f"{min(spec.seed, 1)}" * 64))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == ("the runs on digits differ in their data (data_digest): 000000000000, 111111111111",)
+
+
+def test_parts_of_the_data_are_settings(tmp_path: Path) -> None:
+    text = TOML + "[run.lth]\nexamples = 100\n"
+    campaign, store = parse(text, name="some", where="some.toml"), Store(tmp_path)
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec, data_digest=str(spec.examples)))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == ("the runs differ in examples: 100, None",)
+
+
 def test_each_network_has_its_own_table_and_all_are_corrected_together(tmp_path: Path) -> None:
     specs = tuple(
         RunSpec(recipe, network=network, sparsity=0.9, seed=seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from unilth.cli import main
@@ -79,3 +81,22 @@ def test_a_checkpoint_under_other_code_is_passed_over(tmp_path, capsys, monkeypa
     monkeypatch.setattr("unilth.sims.execute.code_digest", lambda: "0")
     assert find("omp", "--out", tmp_path, *QUICK) == 0
     assert "is of another run (other code): the run starts" in capsys.readouterr().err and not path.exists()
+
+
+def test_a_finished_run_on_other_data_is_told_from_this_one(tmp_path, capsys, monkeypatch):
+    argv = ["omp", "--out", tmp_path / "a", *QUICK]
+    assert find(*argv) == 0
+    path = tmp_path / "a" / "record.json"
+    record = json.loads(path.read_text())
+    assert find(*argv, "--data-dir", tmp_path) == 0
+    path.write_text(json.dumps(record | {"data_digest": "0" * 64}))
+    capsys.readouterr()
+    assert find(*argv, "--data-dir", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path / 'a'} holds this run on other data (digest 000000000000, now " in error
+    assert "give another folder" in error and error.count("\n") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(one_run, "load", None)
+        assert find(*argv) == 0  # without --data-dir nothing is loaded
+    assert find(*argv, "--data-dir", tmp_path / "none") == 0
+    assert ": the data are not compared with those of the finished run" in capsys.readouterr().err

@@ -86,6 +86,11 @@ def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path:
     argv = ["sweep", str(campaign), "--out", str(out), "--data-dir", str(tmp_path / "none"), "--dry-run"]
     assert f"--data-dir {tmp_path / 'none'} is not a folder" in complaint(capsys, argv)
     assert not out.exists()
+    store = Store(out)
+    store.create()
+    store.write(load(campaign).specs[0], {"data_digest": "0" * 64})
+    argv = ["sweep", str(campaign), "--out", str(out), "--dry-run"]
+    assert "the data 'digits' are others than when the finished runs were done" in complaint(capsys, argv)
 
 
 def test_a_terminal_has_a_bar_that_goes_away(campaign: Path, tmp_path: Path, capsys, fake, monkeypatch) -> None:

@@ -135,8 +135,8 @@ def say_summary(console: Console, summary: Summary, out: Path) -> None:
 def _say_plan(console: Console, campaign: Campaign, out: Path, data_dir: Path | None) -> int:
     from unilth.sims.preflight import usable  # slow to import
 
-    usable(campaign.specs, data_dir=data_dir)
     todo = plan(campaign, out)
+    usable(campaign.specs, data_dir=data_dir, known=todo.known)
     console.print(
         f"{len(campaign.specs)} runs: {len(todo.finished)} finished, {len(todo.left)} to do"
         f"{f', {len(todo.damaged)} of them because their record is damaged' if todo.damaged else ''}; in {out}"
