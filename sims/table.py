@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.campaign import load
+from unilth.sims.campaign import UNPRUNED, load
 from unilth.sims.recorded import Source, opened
 from unilth.sims.records import Record
 from unilth.sims.results import run_name
 from unilth.sims.spec import RunSpec, closest
-from unilth.sims.statistics import Cell, Difference, describe, holm, paired
+from unilth.sims.statistics import FLIPS, MOST_PAIRS, Cell, Difference, describe, holm, paired, smallest_p
 
 METRIC = "test.accuracy"
 LEVEL = 0.05  # below which readers will call a corrected p significant
@@ -55,7 +55,7 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     """The comparisons of the runs in ``root``, one for each network and data set.
 
     ``metric`` is the dotted path of a number in the records. With a ``baseline`` recipe every cell is compared with the
-    baseline at the same sparsity (at the baseline's own one, if it has only one), over the seeds that both have, and
+    baseline at the same sparsity (with the dense network, if that is the baseline), over the seeds that both have, and
     the p-values of all comparisons are corrected together. Raises ``UserError`` for a directory without runs, a damaged
     record, runs that cannot be told apart, an unknown metric or baseline.
     """
@@ -80,6 +80,8 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
              baseline, expected)
         for network, data in dict.fromkeys((spec.network, spec.data) for spec in runs)
     ]  # fmt: skip
+    if baseline is not None:
+        notes += _alone(made, baseline)
     return _corrected(made, notes)
 
 
@@ -160,9 +162,20 @@ def _one(
 
 def _baseline_cell(values: Values, baseline: str, sparsity: float) -> dict[int, float] | None:
     own = [place for place in values if place[0] == baseline]
-    if len(own) == 1:  # the dense network has one sparsity, and everything is compared with that
+    if baseline == UNPRUNED and len(own) == 1:  # it prunes nothing, and everything is compared with its one cell
         return values[own[0]]
     return values.get((baseline, sparsity))
+
+
+def _alone(made: Iterable[Comparison], baseline: str) -> list[str]:
+    """A note on cells that have no counterpart; the dense network's never has one among recipes that prune."""
+    alone = sum(
+        entry.difference is None
+        for comparison in made
+        for (recipe, _), entry in comparison.entries.items()
+        if recipe not in (baseline, UNPRUNED)
+    )
+    return [f"{alone} cells have no run of {baseline} at their sparsity and are not compared with it"] if alone else []
 
 
 def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ...]:
@@ -177,11 +190,18 @@ def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ..
     raw = [difference.p for difference in differences if difference is not None and difference.p is not None]
     corrected = dict(zip(places, holm(raw), strict=True))
     if raw:
-        most = max(difference.n for difference in differences if difference is not None)
-        least = 2 / 2**most
+        counts = [difference.n for difference in differences if difference is not None]
+        pairs = min(counts, key=smallest_p)
+        least = smallest_p(pairs)
+        how = "p from exact sign-flip permutation of the seed pairs"
+        if max(counts) > MOST_PAIRS:
+            how = (
+                f"p from sign-flip permutation of the seed pairs, exact up to {MOST_PAIRS} pairs and beyond that from "
+                f"{FLIPS:,} random flips of a fixed seed"
+            )
         note = (
-            f"p from exact sign-flip permutation of the seed pairs, corrected for {len(raw)} comparisons (Holm); "
-            f"with {most} pairs no p before the correction is below {least:.3g}"
+            f"{how}, corrected for {len(raw)} comparisons (Holm); "
+            f"with {pairs} pairs no p before the correction is below {least:.3g}"
         )
         if len(raw) * least > LEVEL:
             note += f", so none can be below {LEVEL} after it: judge by the intervals, or run more seeds"

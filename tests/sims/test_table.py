@@ -29,7 +29,7 @@ sparsities = [0.5, 0.9]
 seeds = 5
 """
 CAMPAIGN = parse(TOML, name="some", where="some.toml")
-LEVELS = {"dense": 0.97, "l2": 0.95, "lth": 0.96}
+LEVELS = {"dense": 0.97, "l2": 0.95, "lth": 0.96, "omp": 0.5}
 
 
 def accuracy(spec: RunSpec) -> float:
@@ -82,6 +82,43 @@ def test_everything_is_compared_with_a_dense_baseline(store: Store) -> None:
     lth = [accuracy(RunSpec("lth", sparsity=0.9, seed=seed)) for seed in range(5)]
     assert math.isclose(entry.difference.mean, np.mean(lth) - np.mean(dense))
     assert sum(entry.difference is not None for entry in comparison.entries.values()) == 4
+
+
+@pytest.mark.parametrize("campaign", [True, False])
+def test_a_pruning_baseline_is_compared_at_its_own_sparsity_only(tmp_path: Path, campaign: bool) -> None:
+    text = TOML.replace('"l2", ', "")
+    store, some = Store(tmp_path), parse(text, name="some", where="some.toml")
+    other = parse(text.replace('"dense", "lth"', '"l2"').replace("0.5, ", ""), name="other", where="other.toml")
+    for part in (some, other):
+        if campaign:
+            store.create()
+            keep_campaign(store, part)
+        for spec in part.specs:
+            store.write(spec, record(spec))
+    (comparison,) = compare(tmp_path, baseline="l2")
+    compared = {place for place, entry in comparison.entries.items() if entry.difference is not None}
+    assert compared == {("lth", 0.9)}
+    assert comparison.entries["lth", 0.9].adjusted == comparison.entries["lth", 0.9].difference.p  # Holm counts one
+    assert "1 cells have no run of l2 at their sparsity and are not compared with it" in comparison.notes
+    (_, _), (_, differences) = grids(comparison)
+    assert differences[0] == ["recipe", "0.9"]
+
+
+def test_more_than_twenty_seeds_have_a_p_from_random_flips(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for recipe, seeds in (("l2", 24), ("lth", 24), ("omp", 6)):
+        for seed in range(seeds):
+            spec = RunSpec(recipe, sparsity=0.9, seed=seed)
+            store.write(spec, record(spec, test={"accuracy": LEVELS[recipe] + 0.001 * (seed % 3)}))
+    (comparison,) = compare(tmp_path, baseline="l2")
+    assert comparison.entries["lth", 0.9].difference.p == 1 / 100_001
+    assert comparison.entries["omp", 0.9].difference.p == 2 / 2**6
+    assert any(
+        note.startswith("p from sign-flip permutation of the seed pairs, exact up to 20 pairs and beyond that from "
+                        "100,000 random flips of a fixed seed, corrected for 2 comparisons (Holm); with 24 pairs no p "
+                        "before the correction is below 1e-05")
+        for note in comparison.notes
+    )  # fmt: skip
 
 
 def test_missing_runs_are_counted_and_never_guessed(store: Store) -> None:
