@@ -93,9 +93,9 @@ def main(argv: list[str]) -> int:
     spec = RunSpec(**values)
     from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 
-    shown = Console(file=sys.stderr)
+    shown = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
         TimeRemainingColumn(),
@@ -110,9 +110,9 @@ def main(argv: list[str]) -> int:
             data_dir,
             lambda done, total, what: bar.update(task, completed=done, description=what),
             device=device,
-            say=lambda sentence: shown.print(sentence, soft_wrap=True, highlight=False, markup=False),
+            say=lambda sentence: shown.print(sentence, soft_wrap=True),
         )
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(_table(record))
     for name in record["sparsity"]["emptied"]:
         shown.print(

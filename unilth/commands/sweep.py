@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from unilth.errors import UserError
 from unilth.sims.campaign import Campaign, load
@@ -50,8 +51,8 @@ def main(argv: list[str]) -> int:
     args = tyro.cli(Args, args=argv, prog="unilth sweep", description=Args.__doc__)
     campaign = load(args.campaign)
     out = args.out if args.out is not None else Path("out") / campaign.name
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{campaign.name}[/bold]: {campaign.claim}")
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console.print(Text.assemble((campaign.name, "bold"), f": {campaign.claim}"))
     if args.dry_run:
         return _say_plan(console, campaign, out, args.data_dir)
     if args.engine == "local" and args.slurm != Cluster():
@@ -75,8 +76,9 @@ def main(argv: list[str]) -> int:
 @contextmanager
 def shown_progress() -> Iterator[_Show]:
     """A progress bar on standard error; in a log, a line now and then."""
-    console = Console(file=sys.stderr, highlight=False)
-    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} runs"), TextColumn("{task.description}"))
+    console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    counts, now = "{task.completed:.0f}/{task.total:.0f} runs", TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), TextColumn(counts), now)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield _Show(bar, console)
 
@@ -91,7 +93,7 @@ class _Show:
 
     def say(self, sentence: str) -> None:
         """A line above the bar."""
-        self.console.print(sentence, soft_wrap=True, markup=False)
+        self.console.print(sentence, soft_wrap=True)
 
     def __call__(self, progress: Progress) -> None:
         over = progress.skipped + progress.done + progress.failed
@@ -129,7 +131,7 @@ def say_summary(console: Console, summary: Summary, out: Path) -> None:
     for name in summary.repeated:
         console.print(f"repeated, its record was damaged (kept in {out / 'damaged'}): {name}")
     for name, reason in summary.failed:
-        console.print(f"failed: {name}: {reason}", markup=False)
+        console.print(f"failed: {name}: {reason}")
 
 
 def _say_plan(console: Console, campaign: Campaign, out: Path, data_dir: Path | None) -> int:
