@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -92,34 +93,48 @@ def _finished(
 ) -> dict[str, Any] | None:
     """The record of the same spec; None in an empty folder and where an interrupted run of the spec left no record.
 
-    UserError for a ticket of another run, or of this one on other data.
+    UserError for a ticket of another run, for this one on other data, and for one that is damaged.
     """
     if not any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
         return None
+    code = {"network": networks.origin(spec.network), "score": own_score.origin(str(zoo.recipe(spec).mask.score))}
     other = UserError(f"--out {folder} already holds a different ticket: give another folder")
     try:
         if not (folder / RECORD).exists():
-            left = RunSpec.from_dict(tickets.read_facts(folder)["spec"]) if (folder / tickets.FACTS).exists() else spec
-            if left != spec:
+            left = tickets.read_facts(folder)["spec"] if (folder / tickets.FACTS).exists() else asdict(spec)
+            if left is None or _spec(left, folder / tickets.FACTS) != spec:
                 raise other
             return None
         record = read_json(folder / RECORD)
-        same = isinstance(record, dict) and RunSpec.from_dict(record.get("spec")) == spec
-        origins = {
-            "network": networks.origin(spec.network),
-            "score": own_score.origin(str(zoo.recipe(spec).mask.score)),
-        }
-        for part, now in origins.items():  # what is the user's own may be another by now
-            then = record.get(part, {}) if same else {}
-            same = same and isinstance(then, dict) and then.get("sha256") == now.get("sha256")
-        whole = same and tickets.Ticket.load(folder).digest() == record.get("ticket_digest")
-    except UserError:
-        raise other from None
-    if not whole:
-        raise other
+        if not isinstance(record, dict):
+            raise UserError(f"{str(folder / RECORD)!r} is not a JSON object")
+        if _spec(record.get("spec"), folder / RECORD) != spec or not _same_code(code, record):
+            raise other
+        if tickets.Ticket.load(folder).digest() != record.get("ticket_digest"):
+            raise other
+    except UserError as error:
+        if error is other:
+            raise
+        raise UserError(
+            f"--out {folder} holds a damaged run ({error}): give another folder, or remove these files"
+        ) from None
     if data_dir is not None:  # without it there are no other data to be meant, and loading takes seconds
         _compare_data(record, spec, folder, data_dir, say)
     return record
+
+
+def _spec(values: Any, path: Path) -> RunSpec:
+    """The spec in a file; UserError names the file."""
+    try:
+        return RunSpec.from_dict(values)
+    except UserError as error:
+        raise UserError(f"{str(path)!r}: {error}") from None
+
+
+def _same_code(code: dict[str, dict[str, Any]], record: dict[str, Any]) -> bool:
+    """Whether network and score are those of the record: what is the user's own may be another by now."""
+    then = {part: record.get(part, {}) for part in code}
+    return all(isinstance(then[part], dict) and then[part].get("sha256") == code[part].get("sha256") for part in code)
 
 
 def _compare_data(

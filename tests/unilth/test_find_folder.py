@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -100,3 +101,63 @@ def test_a_finished_run_on_other_data_is_told_from_this_one(tmp_path, capsys, mo
         assert find(*argv) == 0  # without --data-dir nothing is loaded
     assert find(*argv, "--data-dir", tmp_path / "none") == 0
     assert ": the data are not compared with those of the finished run" in capsys.readouterr().err
+
+
+DAMAGE = {
+    "a cut record": (lambda f: cut(f / "record.json"), "record.json' is not JSON"),
+    "an empty record": (lambda f: (f / "record.json").write_bytes(b""), "record.json' is not JSON"),
+    "a record that is a list": (lambda f: (f / "record.json").write_text("[]"), "record.json' is not a JSON object"),
+    "a spec with a misspelt key": (
+        lambda f: (f / "record.json").write_text('{"spec": {"recipe": "omp", "zzz": 1}}'),
+        "record.json': a run spec has no key 'zzz'",
+    ),
+    "cut facts": (lambda f: cut(f / "ticket.json"), "ticket.json' is not JSON"),
+    "missing facts": (lambda f: (f / "ticket.json").unlink(), "ticket.json' cannot be read (No such file"),
+    "cut tensors": (lambda f: cut(f / "ticket.safetensors"), "ticket.safetensors is not a safetensors file or is"),
+    "no tensors": (lambda f: (f / "ticket.safetensors").unlink(), "ticket.safetensors is missing or no file"),
+    "a flipped bit": (lambda f: flip(f / "ticket.safetensors"), "ticket.safetensors: 'fc1.weight' holds pruned weights"),
+    "cut facts and no record": (
+        lambda f: (cut(f / "ticket.json"), (f / "record.json").unlink()),
+        "ticket.json' is not JSON",
+    ),
+}  # fmt: skip
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    assert find("omp", "--out", folder, *QUICK) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_damaged_is_said_with_its_reason(done, tmp_path, capsys, name):
+    damage, reason = DAMAGE[name]
+    folder = shutil.copytree(done, tmp_path / "a")
+    damage(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {folder} holds a damaged run (" in error and reason in error and error.count("\n") == 1
+    assert "give another folder, or remove" in error and "different ticket" not in error
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
+    folder = shutil.copytree(done, tmp_path / "a")
+    assert find("omp", "--seed", 1, "--out", tmp_path / "b", *QUICK) == 0
+    for name in ("ticket.json", "ticket.safetensors"):
+        shutil.copy(tmp_path / "b" / name, folder / name)
+    assert find("omp", "--out", folder, *QUICK) == 2
+    assert "already holds a different ticket" in capsys.readouterr().err
