@@ -58,12 +58,15 @@ class Store:
         return self.root / "checkpoints" / f"{run_name(spec)}.safetensors"
 
     def finished(self, spec: RunSpec) -> Record | None:
-        """The record of ``spec`` if its run is finished, None if there is none; ``DamagedRecord`` if it is no use."""
+        """The record of ``spec`` if its run is finished, None if there is none; ``DamagedRecord`` if it is no use.
+
+        Of the ticket's files only the sizes are compared; `unilth check` and `Ticket.load` read what is in them.
+        """
         folder = self.folder(spec)
         if not folder.exists():
             return None
         record = read_record(folder / RECORD)
-        if record["spec_digest"] != spec.digest() or _given(record["spec"]) != _given(asdict(spec)):
+        if record["spec_digest"] != spec.digest():
             raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
         for name, size in record["files"].items():
             path = folder / name
@@ -143,11 +146,6 @@ def run_name(spec: RunSpec) -> str:
     words = (spec.recipe, spec.network, spec.data)
     readable = [re.sub(r"[^A-Za-z0-9_+.-]+", "_", word)[:40].lstrip(".") or "_" for word in words]
     return "-".join([*readable, f"s{spec.sparsity:g}", f"seed{spec.seed}", spec.digest()[:8]])
-
-
-def _given(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices that were made: a record may be older than a choice that nobody made."""
-    return {key: value for key, value in spec.items() if value is not None}
 
 
 def _is_dead(temporary: Path) -> bool:

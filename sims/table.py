@@ -6,7 +6,6 @@ there; otherwise it has every run and cannot say what is missing. Needs no torch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims.campaign import UNPRUNED, load
 from unilth.sims.recorded import Source, opened
-from unilth.sims.records import Record
+from unilth.sims.records import DamagedRecord, Record
 from unilth.sims.results import run_name
 from unilth.sims.spec import RunSpec, closest
 from unilth.sims.statistics import FLIPS, MOST_PAIRS, Cell, Difference, describe, holm, paired, smallest_p
 
 METRIC = "test.accuracy"
+LARGEST = 1e100  # a number above it is no measurement, and its square is no number
 LEVEL = 0.05  # below which readers will call a corrected p significant
 AXES = ("recipe", "network", "data", "sparsity", "seed")
 
@@ -64,7 +64,11 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     if not any(record for record in runs.values()):
         raise UserError(f"{str(store.root)!r} holds no finished run; name the directory that a sweep wrote to")
     _refuse_mixtures(runs)
-    values = {spec: _number(record, metric) for spec, record in runs.items() if record is not None}
+    values = {
+        spec: _number(record, metric, f"{run_name(spec)} in {str(store.root)!r}")
+        for spec, record in runs.items()
+        if record is not None
+    }
     if not any(value is not None for value in values.values()):
         known = sorted(set().union(*(_numbers(record) for record in runs.values() if record is not None)))
         raise UserError(f"no run has a number {metric!r}{closest(metric, known)}")
@@ -226,14 +230,26 @@ def _value(record: Record, path: str) -> Any:
     return value
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share in [0, 1], shown in percent."""
+    return metric.split(".")[-1] in ("accuracy", "counted", "nominal")
+
+
 def _text(record: Record, path: str) -> str:
     return str(_value(record, path))[:60]
 
 
-def _number(record: Record, path: str) -> float | None:
+def _number(record: Record, path: str, where: str) -> float | None:
+    """The number, None where the record has none; ``DamagedRecord`` for one that no run can have."""
     value = _value(record, path)
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float):
         return None
+    lowest, highest = (0, 1) if is_share(path) else (-LARGEST, LARGEST)
+    if not lowest <= value <= highest:
+        raise DamagedRecord(
+            f"the record of {where} has a {path} of {value!r:.20}, which is not from {lowest:g} to {highest:g}: "
+            "restore it, or remove it and run the sweep again"
+        )
     return float(value)
 
 

@@ -7,18 +7,13 @@ import io
 import re
 from collections.abc import Callable, Iterable
 
-from unilth.sims.table import Comparison, Entry
+from unilth.sims.table import Comparison, Entry, is_share
 
 ABSENT = "–"  # not part of the campaign; a missing run is "0 of 5" instead
 COLUMNS = (
     "network", "data", "metric", "recipe", "sparsity", "n", "expected", "mean", "deviation", "half_interval",
     "baseline", "pairs", "difference", "difference_half_interval", "p", "p_holm",
 )  # fmt: skip
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a share in [0, 1], shown in percent."""
-    return metric.split(".")[-1] in ("accuracy", "counted", "nominal")
 
 
 def shown(value: float, metric: str, *, sign: bool = False) -> str:

@@ -125,7 +125,7 @@ def test_damage_is_seen_and_the_run_can_be_repeated(store: Store, damage) -> Non
 
 
 def record_with(**changes: object) -> dict:
-    record = {"schema": 1, "spec_digest": "0" * 64, "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
+    record = {"schema": 1, "spec_digest": SPEC.digest(), "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
     return record | changes
 
 
@@ -144,6 +144,8 @@ def record_with(**changes: object) -> dict:
         (json.dumps(record_with(spec={"recipe": "lth", "network": 3})).encode(), "no network"),
         (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"seed": True})).encode(), "no whole seed"),
         (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"sparsity": 1.2})).encode(), "no sparsity"),
+        (json.dumps(record_with(spec_digest="0" * 64)).encode(), "another run than its spec_digest says"),
+        (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"zzz": 1})).encode(), "spec has no key 'zzz'"),
         (json.dumps(record_with(files=[])).encode(), "no list of files"),
         (json.dumps(record_with(files={"../../x": 1})).encode(), "impossible name"),
     ],

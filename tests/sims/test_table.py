@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 
 from unilth.errors import UserError
 from unilth.sims.campaign import parse
+from unilth.sims.recorded import keep
 from unilth.sims.records import DamagedRecord
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
@@ -240,6 +244,46 @@ def test_each_network_has_its_own_table_and_all_are_corrected_together(tmp_path:
     raw = [comparison.entries["lth", 0.9].difference.p for comparison in (first, second)]
     assert raw == [2 / 2**8] * 2
     assert [comparison.entries["lth", 0.9].adjusted for comparison in (first, second)] == [4 / 2**8] * 2
+
+
+def changed(path: Path, change: Callable[[dict], object]) -> None:
+    held = json.loads(path.read_text())
+    change(held)
+    path.write_text(json.dumps(held))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda held: held["spec"].update(seed=77), "belongs to another run than its spec_digest says"),
+        (lambda held: held["spec"].update(zzz=1), "a run spec has no key 'zzz'"),
+        (lambda held: held["spec"].update(epochs=0), "epochs must be at least 1"),
+    ],
+)
+def test_a_record_that_is_not_its_own_is_named(store: Store, change: Callable[[dict], object], said: str) -> None:
+    shutil.rmtree(store.root / "campaigns")
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    changed(path, change)
+    with pytest.raises(DamagedRecord) as caught:
+        compare(store.root)
+    assert str(path) in str(caught.value) and said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["7e300", "1e999", "-1e999", "-0.5", "1.5", "1" + "0" * 400])
+@pytest.mark.parametrize("kept", [False, True])
+def test_impossible_numbers_are_named(store: Store, tmp_path: Path, value: str, kept: bool) -> None:
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    path.write_text(re.sub(r'"accuracy": [0-9.]+', f'"accuracy": {value}', path.read_text()))
+    root = keep(store, tmp_path / "kept").parent if kept and "999" not in value else store.root
+    with pytest.raises(DamagedRecord, match=rf"{path.parent.name}.*test\.accuracy of "):
+        compare(root)
+
+
+def test_impossible_losses_are_named(store: Store) -> None:
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    changed(path, lambda held: held["test"].update(loss=7e300))
+    with pytest.raises(DamagedRecord, match=r"test\.loss of 7e\+300"):
+        compare(store.root, metric="test.loss")
 
 
 def test_what_cannot_be_compared_is_refused(store: Store, tmp_path: Path) -> None:

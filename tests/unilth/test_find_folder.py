@@ -115,7 +115,7 @@ DAMAGE = {
     "missing facts": (lambda f: (f / "ticket.json").unlink(), "ticket.json' cannot be read (No such file"),
     "cut tensors": (lambda f: cut(f / "ticket.safetensors"), "ticket.safetensors is not a safetensors file or is"),
     "no tensors": (lambda f: (f / "ticket.safetensors").unlink(), "ticket.safetensors is missing or no file"),
-    "a flipped bit": (lambda f: flip(f / "ticket.safetensors"), "ticket.safetensors: 'fc1.weight' holds pruned weights"),
+    "a flipped bit": (lambda f: flip(f / "ticket.safetensors"), "ticket.safetensors: 'fc1.weight' holds pruned"),
     "cut facts and no record": (
         lambda f: (cut(f / "ticket.json"), (f / "record.json").unlink()),
         "ticket.json' is not JSON",

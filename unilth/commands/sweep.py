@@ -25,7 +25,11 @@ from unilth.sims.tally import Progress
 
 @dataclass(frozen=True)
 class Args:
-    """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was."""
+    """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was.
+
+    A run is finished if its record is whole and its ticket's files have the sizes that the record states; what is in
+    these files is checked by `unilth check`.
+    """
 
     campaign: tyro.conf.Positional[str]
     """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits, mnist,
