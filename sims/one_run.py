@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from unilth.sims.data import DATA, load
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
 from unilth.sims.lock import locked
-from unilth.sims.records import dump, read_json
+from unilth.sims.records import dump, read_json, remove_parts
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
@@ -56,6 +57,7 @@ def find_into(
         found = _finished(spec, folder, data_dir, say)  # by a run that had the lock until now
         if found is not None:
             return found, False
+        remove_parts(folder, "(" + "|".join(map(re.escape, (FILE, tickets.TENSORS, tickets.FACTS, RECORD))) + ")")
         checkpoint = folder / FILE
         if spec_of(checkpoint) not in (None, spec.digest()):
             raise UserError(
@@ -68,8 +70,13 @@ def find_into(
         found = _finished(spec, folder, data_dir, say)  # by what knows no lock: a copy, a process on another machine
         if found is not None:
             return found, False
-        ticket.save(folder)
-        tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
+        try:
+            ticket.save(folder)
+            tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
+        except OSError as error:
+            raise UserError(
+                f"{error.filename} cannot be written ({error.strerror}): make room and run the same command again"
+            ) from None
         checkpoint.unlink(missing_ok=True)
     return record, True
 

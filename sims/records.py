@@ -72,6 +72,16 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
         raise UserError(f"{str(path)!r} is not JSON") from None
 
 
+def remove_parts(folder: Path, name: str) -> None:
+    """Remove what writers that were killed left half-written (see `tickets.write`) of files whose name is ``name``.
+
+    ``name`` is a regular expression. Only for those who hold the folder's lock: a live writer would lose its file.
+    """
+    for path in folder.glob(".*"):
+        if re.fullmatch(rf"\.{name}\.[a-z0-9_]{{8}}", path.name):
+            path.unlink(missing_ok=True)
+
+
 def problem_of(record: Any) -> str | None:
     """What is wrong with a record, as the end of a sentence; None if it can be used."""
     if not isinstance(record, dict):

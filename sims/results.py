@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import SCHEMA, DamagedRecord, Record, dump, read_record
+from unilth.sims.records import SCHEMA, DamagedRecord, Record, dump, read_record, remove_parts
 from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
@@ -124,7 +124,7 @@ class Store:
         return [read_record(folder / RECORD) for folder in folders if (folder / RECORD).exists()]
 
     def clean(self) -> int:
-        """Remove the temporary folders of writers that are dead; returns how many.
+        """Remove the temporary folders of writers that are dead, and half-written checkpoints; returns how many folders.
 
         A writer holds a lock on its temporary folder, which the kernel lets go when it dies; so a process number that
         was given away again, or a zombie, does not count as alive.
@@ -132,6 +132,7 @@ class Store:
         dead = [path for path in self.root.glob(TEMPORARY + "*") if _is_dead(path)]
         for path in dead:
             shutil.rmtree(path, ignore_errors=True)
+        remove_parts(self.root / "checkpoints", r".+\.safetensors")
         return len(dead)
 
     def _believed(self, spec: RunSpec) -> bool:

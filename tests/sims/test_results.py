@@ -238,3 +238,12 @@ def test_names_stay_inside_the_folder() -> None:
 def test_reading_results_needs_no_torch() -> None:
     code = "import sys, unilth.sims.results, unilth.sims.statistics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_half_written_checkpoints_are_cleaned(store: Store) -> None:
+    whole, half = store.checkpoint(SPEC), store.checkpoint(SPEC).with_name(f".{store.checkpoint(SPEC).name}.ab_d3fgh")
+    whole.parent.mkdir()
+    for path in (whole, half):
+        path.write_bytes(b"x")
+    store.clean()
+    assert whole.exists() and not half.exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -161,3 +163,32 @@ def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
         shutil.copy(tmp_path / "b" / name, folder / name)
     assert find("omp", "--out", folder, *QUICK) == 2
     assert "already holds a different ticket" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_half_written_goes_away(tmp_path):
+    names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
+    for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
+        (tmp_path / name).write_bytes(b"half")
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+    ours = {".lock", "record.json", "ticket.json", "ticket.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == ours | {".mine.json.abcdefgh", ".record.json.backup-of-mine"}
+
+
+@pytest.mark.parametrize("name", ["ticket.safetensors", "ticket.json", "record.json"])
+def test_a_full_disk_at_the_end_names_the_file(tmp_path, capsys, monkeypatch, name):
+    rename = os.replace
+
+    def full(source, target):
+        if os.fspath(target).endswith(name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    content = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / name} cannot be written (No space left on device): make room and run" in error
+    assert error.count("\n") == 1 and path.read_bytes() == content
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
