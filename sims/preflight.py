@@ -10,6 +10,7 @@ from unilth.sims import networks, zoo
 from unilth.sims.data import Dataset, load
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
+from unilth.sims.training import steps_per_epoch
 
 Known = tuple[str, int | None, str]  # a data set, the examples of it that were asked for, the digest of these data
 
@@ -26,15 +27,30 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
     for spec in specs:
         zoo.recipe(spec)
     for spec in sorted(specs, key=lambda spec: spec.data):  # so that one data set is held at a time
-        if (spec.data, spec.network, spec.examples) in built:
-            continue
         if data is None or spec.data != name:
             name, data = spec.data, load(spec.data, data_dir)
             _compare(data, known)
+        _fits(spec, data)
+        if (spec.data, spec.network, spec.examples) in built:
+            continue
         if spec.examples is not None:
             data.part(spec.examples)
         networks.build(spec.network, data.shape, data.classes, stream(0, "initial"))
         built.add((spec.data, spec.network, spec.examples))
+
+
+def _fits(spec: RunSpec, data: Dataset) -> None:
+    """UserError for settings that these data do not allow."""
+    if spec.augment == "standard" and data.augment is None:
+        raise UserError(f"the data {spec.data!r} have no standard augmentation: leave augment out")
+    recipe = zoo.recipe(spec)
+    step = recipe.rewind.step
+    free = spec.epochs - round(spec.tune * spec.epochs) if recipe.stop.most is None else spec.epochs
+    most = free * steps_per_epoch(spec.examples or len(data.train[1]), spec.batch)  # rounds and early stops leave fewer
+    if step > most:
+        raise UserError(
+            f"a rewind to step {step} needs more free training than {spec.epochs} epochs have at most ({most})"
+        )
 
 
 def _compare(data: Dataset, known: Iterable[Known]) -> None:

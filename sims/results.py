@@ -124,7 +124,7 @@ class Store:
         return [read_record(folder / RECORD) for folder in folders if (folder / RECORD).exists()]
 
     def clean(self) -> int:
-        """Remove the temporary folders of writers that are dead, and half-written checkpoints; returns how many folders.
+        """Remove the temporary folders of writers that are dead, and half-written checkpoints; how many folders.
 
         A writer holds a lock on its temporary folder, which the kernel lets go when it dies; so a process number that
         was given away again, or a zombie, does not count as alive.

@@ -44,7 +44,9 @@ def difference_text(entry: Entry | None, metric: str) -> str:
         return "0 pairs"
     text = shown(difference.mean, metric, sign=True)
     text += f" ± {shown(difference.half, metric)}" if difference.half is not None else ""
-    return f"{text}, p {entry.adjusted:.2g}" if entry.adjusted is not None else text
+    text = f"{text}, p {entry.adjusted:.2g}" if entry.adjusted is not None else text
+    whole = entry.cell.n if entry.expected is None else entry.expected
+    return text if difference.n == whole else f"{text} ({difference.n} pair{'s' if difference.n > 1 else ''})"
 
 
 def title(comparison: Comparison) -> str:
@@ -85,7 +87,13 @@ def _grid(
         [recipe, *(text(comparison.entries.get((recipe, sparsity)), comparison.metric) for sparsity in sparsities)]
         for recipe in recipes
     ]
-    return [["recipe", *(f"{sparsity:g}" for sparsity in sparsities)], *rows]
+    return [["recipe", *map(_shortest, sparsities)], *rows]
+
+
+def _shortest(sparsity: float) -> str:
+    """As few digits as tell it from every other number."""
+    short = f"{sparsity:g}"
+    return short if float(short) == sparsity else repr(sparsity)
 
 
 def markdown(comparisons: Iterable[Comparison]) -> str:

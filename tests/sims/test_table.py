@@ -125,6 +125,22 @@ def test_more_than_twenty_seeds_have_a_p_from_random_flips(tmp_path: Path) -> No
     )  # fmt: skip
 
 
+def test_a_difference_says_its_pairs_where_seeds_are_missing(store: Store) -> None:
+    remove(store, "l2", 0.9, {0, 1})
+    (comparison,) = compare(store.root, baseline="l2")
+    assert difference_text(comparison.entries["lth", 0.9], comparison.metric).endswith(" (3 pairs)")
+    assert "pairs" not in difference_text(comparison.entries["lth", 0.5], comparison.metric)
+
+
+def test_close_sparsities_are_told_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for sparsity in (0.9, 0.9000000001, 0.0, 0.00001):
+        spec = RunSpec("lth", sparsity=sparsity)
+        store.write(spec, record(spec))
+    ((_, table),) = grids(compare(tmp_path)[0])
+    assert table[0] == ["recipe", "0", "1e-05", "0.9", "0.9000000001"]
+
+
 def test_missing_runs_are_counted_and_never_guessed(store: Store) -> None:
     remove(store, "lth", 0.9, {0, 1, 2, 3, 4})
     remove(store, "lth", 0.5, {1, 2})

@@ -77,6 +77,7 @@ def test_never_over_another_ticket(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["omp", "--out", ""], "--out is empty: give a folder, . for this one"),
         (["unlth"], "did you mean 'unilth'"),
         (["omp", "--network", "lenet-300"], "did you mean 'lenet-300-100'"),
         (["omp", "--data", "digit"], "did you mean 'digits'"),
@@ -99,7 +100,7 @@ def test_never_over_another_ticket(tmp_path, capsys):
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, argv, said):
-    assert find(*argv, "--out", tmp_path / "new") == 2
+    assert find(*([] if "--out" in argv else ["--out", tmp_path / "new"]), *argv) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and "Traceback" not in error
     assert not (tmp_path / "new" / "ticket.json").exists()

@@ -78,6 +78,10 @@ def test_a_sweep_says_what_it_did_and_a_second_one_skips(campaign: Path, tmp_pat
     assert len(Store(out).records()) == 6
 
 
+def test_an_empty_folder_name_is_refused(campaign: Path, capsys) -> None:
+    assert "--out is empty" in complaint(capsys, ["sweep", str(campaign), "--out", ""])
+
+
 def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path: Path, capsys) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(campaign.read_text().replace('"lth"', '"lht"'))

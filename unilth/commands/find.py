@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from unilth.errors import UserError
 from unilth.sims.spec import RunSpec
 
 
@@ -28,7 +29,7 @@ class Args:
 
     recipe: tyro.conf.Positional[str]
     """a recipe of the zoo"""
-    out: Path
+    out: Annotated[str, tyro.conf.arg(metavar="DIR")]
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
     """a network that comes with unilth, or your own: package.module:callable or path/to/file.py:callable"""
@@ -89,7 +90,9 @@ def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth find", description=_description(argv))
     values = dataclasses.asdict(args)
-    out, data_dir, device = values.pop("out"), values.pop("data_dir"), values.pop("device")
+    if not args.out:  # as a path it would be the working directory
+        raise UserError("--out is empty: give a folder, . for this one")
+    out, data_dir, device = Path(values.pop("out")), values.pop("data_dir"), values.pop("device")
     spec = RunSpec(**values)
     from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 

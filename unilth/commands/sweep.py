@@ -35,7 +35,7 @@ class Args:
     """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits, mnist,
     fashion-mnist, conv-small-digits, resnet20-cifar10-2000, cifar10-resnet20, cifar10-deep, cifar100-resnet20,
     cifar100-deep"""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
     """processes that train at the same time; default one a core, on a cluster one in each array task"""
@@ -54,7 +54,9 @@ def main(argv: list[str]) -> int:
     """Run the command; exit code 0 if every run is finished, 1 if some failed."""
     args = tyro.cli(Args, args=argv, prog="unilth sweep", description=Args.__doc__)
     campaign = load(args.campaign)
-    out = args.out if args.out is not None else Path("out") / campaign.name
+    if args.out == "":  # as a path it would be the working directory
+        raise UserError("--out is empty: give a folder, . for this one")
+    out = Path(args.out) if args.out is not None else Path("out") / campaign.name
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(Text.assemble((campaign.name, "bold"), f": {campaign.claim}"))
     if args.dry_run:
