@@ -49,7 +49,8 @@ def _fits(spec: RunSpec, data: Dataset) -> None:
     most = free * steps_per_epoch(spec.examples or len(data.train[1]), spec.batch)  # rounds and early stops leave fewer
     if step > most:
         raise UserError(
-            f"a rewind to step {step} needs more free training than {spec.epochs} epochs have at most ({most})"
+            f"a rewind to step {step} needs more free training than {spec.epochs} epochs have ({most} steps at most): "
+            "raise epochs or lower the step"
         )
 
 

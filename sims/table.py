@@ -128,9 +128,9 @@ def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
     for spec, record in runs.items():
         if record is not None and "data_digest" in record:
             digests.setdefault(spec.data, {})[spec.examples, _text(record, "data_digest")[:12]] = None
-    for data, found in digests.items():
-        if len(found) > len({examples for examples, _ in found}):  # a part of the data has a digest of its own
-            listed = ", ".join(sorted({digest for _, digest in found}))
+    for data, pairs in digests.items():
+        if len(pairs) > len({examples for examples, _ in pairs}):  # a part of the data has a digest of its own
+            listed = ", ".join(sorted({digest for _, digest in pairs}))
             notes.append(f"the runs on {data} differ in their data (data_digest): {listed}")
     for key in ("unilth", "device", "versions.torch"):
         found = {_text(record, key) for record in runs.values() if record is not None}
