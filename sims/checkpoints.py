@@ -90,6 +90,18 @@ class Checkpoint:
         return None
 
 
+def spec_of(path: Path) -> str | None:
+    """The digest of the spec whose run wrote a checkpoint; None where there is no checkpoint that could be used."""
+    try:
+        content = _content(path)
+    except OSError:
+        return None
+    tree = None if content is None else unpacked(content)
+    if not isinstance(tree, dict) or tree.get("schema") != SCHEMA or not isinstance(tree.get("identity"), dict):
+        return None
+    return tree["identity"].get("spec")
+
+
 def packed(tree: Any) -> bytes:
     """A tree of dictionaries (text keys), lists, numbers, text, None and tensors as a safetensors file.
 

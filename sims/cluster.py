@@ -76,6 +76,7 @@ class Share:
     check: str | None
     path: tuple[str, ...]
     device: str = "cpu"
+    known: tuple[tuple[str, int | None, str], ...] = ()
 
     def __call__(self) -> None:
         """Do the runs; failures are noted in the results directory."""
@@ -88,7 +89,7 @@ class Share:
                     print(f"{run_name(event.spec)}: {event.reason}", flush=True)  # into the log of the task
 
     def _pool(self) -> Pool:
-        return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device)
+        return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device, self.known)
 
     def checkpoint(self) -> Any:
         """Called by submitit on preemption or timeout: the same share again, which skips what is finished by then."""
@@ -138,7 +139,7 @@ def sweep_on_slurm(
             failure(store, spec).unlink(missing_ok=True)
         count = max(1, min(cluster.tasks, len(fresh)))
         if fresh:
-            common = (store.root, data_dir, workers, run, check, tuple(sys.path), device)
+            common = (store.root, data_dir, workers, run, check, tuple(sys.path), device, todo.known)
             shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
             jobs |= _submit(store, cluster, campaign.name, shares)
             write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -12,15 +13,16 @@ from pathlib import Path
 from unilth.errors import UserError
 
 LOCK = ".lock"
+WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # what file systems answer that have no locks
 
 
 @contextmanager
-def locked(folder: Path, *, name: str) -> Iterator[None]:
-    """Hold ``folder``'s lock; another live holder raises ``UserError`` that says its pid, ``name`` and the remedy.
+def locked(folder: Path, *, name: str, by: str = "sweep") -> Iterator[None]:
+    """Hold ``folder``'s lock; another live holder raises ``UserError`` with its pid, ``name`` and the remedy.
 
-    The lock is ``flock`` on the file ``.lock``, so a holder that was killed leaves nothing stale behind: the file and
-    the pid in it stay, the lock does not. The file is never deleted (that would let two processes hold two files of one
-    name).
+    ``by`` is what the other holder is. The lock is ``flock`` on the file ``.lock``, so a holder that was killed leaves
+    nothing stale behind: the file and the pid in it stay, the lock does not. The file is never deleted (that would let
+    two processes hold two files of one name). On a file system without locks nobody is kept out.
     """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -29,8 +31,11 @@ def locked(folder: Path, *, name: str) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "unknown pid"
             raise UserError(
-                f"{name} {str(folder)!r} is in use by another sweep ({holder}); wait for it, end it, or name another"
+                f"{name} {str(folder)!r} is in use by another {by} ({holder}); wait for it, end it, or name another"
             ) from None
+        except OSError as error:
+            if error.errno not in WITHOUT:
+                raise
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield

@@ -52,7 +52,8 @@ class _Worker:
 class Pool:
     """How runs are done: ``run`` and ``check`` are ``module:callable`` (see `worker.serve`), ``out`` is the store.
 
-    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn.
+    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn. ``known`` are the data of
+    finished runs (see `preflight.usable`), for the check.
     """
 
     run: str
@@ -61,6 +62,7 @@ class Pool:
     data_dir: Path | None
     workers: int
     device: str = "cpu"
+    known: Sequence[tuple[str, int | None, str]] = ()
 
     def work(self, specs: Sequence[RunSpec]) -> Generator[Event, None, None]:
         """Do all runs, yielding what happens; close the iterator (or raise inside it) and every worker is killed.
@@ -133,7 +135,7 @@ class _Shift:
             if not self.checked:
                 if self.checking is None:
                     self.checking = worker
-                    self._send(worker, {"check": [asdict(spec) for spec in self.specs]})
+                    self._send(worker, {"check": [asdict(spec) for spec in self.specs], "known": self.pool.known})
             elif self.pending:
                 worker.spec = self.pending.popleft()
                 self._send(worker, {"spec": asdict(worker.spec)})

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from unilth.errors import UserError
 from unilth.sims import networks, zoo
-from unilth.sims.data import load
+from unilth.sims.data import Dataset, load
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
+from unilth.sims.training import steps_per_epoch
+
+Known = tuple[str, int | None, str]  # a data set, the examples of it that were asked for, the digest of these data
 
 
-def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None) -> None:
+def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Iterable[Known] = ()) -> None:
     """Look up every recipe and its settings, load every data set once and build every network on it once.
 
-    Raises ``UserError`` at the first that is unknown, does not fit or cannot be read.
+    ``known`` are the data of finished runs; those of them that the specs need must be the same now. Raises
+    ``UserError`` at the first that is unknown, does not fit or cannot be read.
     """
     built: set[tuple[str, str, int | None]] = set()
     name, data = None, None
@@ -22,11 +27,41 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None) -> None:
     for spec in specs:
         zoo.recipe(spec)
     for spec in sorted(specs, key=lambda spec: spec.data):  # so that one data set is held at a time
-        if (spec.data, spec.network, spec.examples) in built:
-            continue
         if data is None or spec.data != name:
             name, data = spec.data, load(spec.data, data_dir)
+            _compare(data, known)
+        _fits(spec, data)
+        if (spec.data, spec.network, spec.examples) in built:
+            continue
         if spec.examples is not None:
             data.part(spec.examples)
         networks.build(spec.network, data.shape, data.classes, stream(0, "initial"))
         built.add((spec.data, spec.network, spec.examples))
+
+
+def _fits(spec: RunSpec, data: Dataset) -> None:
+    """UserError for settings that these data do not allow."""
+    if spec.augment == "standard" and data.augment is None:
+        raise UserError(f"the data {spec.data!r} have no standard augmentation: leave augment out")
+    recipe = zoo.recipe(spec)
+    step = recipe.rewind.step
+    free = spec.epochs - round(spec.tune * spec.epochs) if recipe.stop.most is None else spec.epochs
+    most = free * steps_per_epoch(spec.examples or len(data.train[1]), spec.batch)  # rounds and early stops leave fewer
+    if step > most:
+        raise UserError(
+            f"a rewind to step {step} needs more free training than {spec.epochs} epochs have ({most} steps at most): "
+            "raise epochs or lower the step"
+        )
+
+
+def _compare(data: Dataset, known: Iterable[Known]) -> None:
+    """UserError where the data are others than those that finished runs had: the two would share a table."""
+    for name, examples, then in known:
+        if name != data.name:
+            continue
+        now = (data if examples is None else data.part(examples)).digest()
+        if now != then:
+            raise UserError(
+                f"the data {name!r} are others than when the finished runs were done (digest {now[:12]}, then "
+                f"{then[:12]}): give another folder, or put the data back as they were"
+            )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
+from unilth.sims.spec import RunSpec
 
 SCHEMA = 1
 LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
@@ -71,6 +72,16 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
         raise UserError(f"{str(path)!r} is not JSON") from None
 
 
+def remove_parts(folder: Path, name: str) -> None:
+    """Remove what writers that were killed left half-written (see `tickets.write`) of files whose name is ``name``.
+
+    ``name`` is a regular expression. Only for those who hold the folder's lock: a live writer would lose its file.
+    """
+    for path in folder.glob(".*"):
+        if re.fullmatch(rf"\.{name}\.[a-z0-9_]{{8}}", path.name):
+            path.unlink(missing_ok=True)
+
+
 def problem_of(record: Any) -> str | None:
     """What is wrong with a record, as the end of a sentence; None if it can be used."""
     if not isinstance(record, dict):
@@ -99,7 +110,11 @@ def problem_of(record: Any) -> str | None:
     for name, size in files.items():
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or type(size) is not int:
             return "has a list of files with an impossible name or size"
-    return None
+    try:
+        same = RunSpec.from_dict(spec).digest() == digest
+    except UserError as error:
+        return f"has a spec that cannot be used: {error}"
+    return None if same else "belongs to another run than its spec_digest says"
 
 
 def _plain(value: Any) -> Any:

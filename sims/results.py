@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import SCHEMA, DamagedRecord, Record, dump, read_record
+from unilth.sims.records import SCHEMA, DamagedRecord, Record, dump, read_record, remove_parts
 from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
@@ -58,12 +58,15 @@ class Store:
         return self.root / "checkpoints" / f"{run_name(spec)}.safetensors"
 
     def finished(self, spec: RunSpec) -> Record | None:
-        """The record of ``spec`` if its run is finished, None if there is none; ``DamagedRecord`` if it is no use."""
+        """The record of ``spec`` if its run is finished, None if there is none; ``DamagedRecord`` if it is no use.
+
+        Of the ticket's files only the sizes are compared; `unilth check` and `Ticket.load` read what is in them.
+        """
         folder = self.folder(spec)
         if not folder.exists():
             return None
         record = read_record(folder / RECORD)
-        if record["spec_digest"] != spec.digest() or _given(record["spec"]) != _given(asdict(spec)):
+        if record["spec_digest"] != spec.digest():
             raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
         for name, size in record["files"].items():
             path = folder / name
@@ -121,7 +124,7 @@ class Store:
         return [read_record(folder / RECORD) for folder in folders if (folder / RECORD).exists()]
 
     def clean(self) -> int:
-        """Remove the temporary folders of writers that are dead; returns how many.
+        """Remove the temporary folders of writers that are dead, and half-written checkpoints; how many folders.
 
         A writer holds a lock on its temporary folder, which the kernel lets go when it dies; so a process number that
         was given away again, or a zombie, does not count as alive.
@@ -129,6 +132,7 @@ class Store:
         dead = [path for path in self.root.glob(TEMPORARY + "*") if _is_dead(path)]
         for path in dead:
             shutil.rmtree(path, ignore_errors=True)
+        remove_parts(self.root / "checkpoints", r".+\.safetensors")
         return len(dead)
 
     def _believed(self, spec: RunSpec) -> bool:
@@ -143,11 +147,6 @@ def run_name(spec: RunSpec) -> str:
     words = (spec.recipe, spec.network, spec.data)
     readable = [re.sub(r"[^A-Za-z0-9_+.-]+", "_", word)[:40].lstrip(".") or "_" for word in words]
     return "-".join([*readable, f"s{spec.sparsity:g}", f"seed{spec.seed}", spec.digest()[:8]])
-
-
-def _given(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices that were made: a record may be older than a choice that nobody made."""
-    return {key: value for key, value in spec.items() if value is not None}
 
 
 def _is_dead(temporary: Path) -> bool:

@@ -11,7 +11,7 @@ from unilth.sims.records import Record
 def stopped(record: Record) -> int | None:
     """The epochs after which early stopping ended free training; None where it did not fire, or is not asked for."""
     patience = record["recipe"]["stop"].get("patience")
-    first = record["phases"][0] if record["phases"] else {"phase": ""}
+    first: dict[str, Any] = record["phases"][0] if record["phases"] else {"phase": ""}
     if patience is None or first["phase"] != "free" or first["epochs"] - (first["best_epoch"] or 0) < patience:
         return None
     return int(first["epochs"])

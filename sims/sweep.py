@@ -36,6 +36,17 @@ class Plan:
     left: tuple[RunSpec, ...]
     damaged: tuple[RunSpec, ...]
 
+    @property
+    def known(self) -> tuple[tuple[str, int | None, str], ...]:
+        """The data of the finished runs: data set, examples asked for, digest."""
+        return tuple(
+            dict.fromkeys(
+                (spec.data, spec.examples, str(record["data_digest"]))
+                for spec, record in self.finished.items()
+                if "data_digest" in record
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -95,8 +106,9 @@ def sweep(
     ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...,
     say=...)`` returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
     ``timing``, and may keep its state in the file ``checkpoint`` meanwhile; what it gives ``say`` comes to this ``say``
-    with the run's name. ``check`` names what refuses impossible specs before the first run. Raises ``UserError`` for
-    those, for a directory that cannot be used and for one that another sweep uses.
+    with the run's name. ``check`` names what refuses impossible specs, and data that are others than those of the
+    finished runs, before the first run. Raises ``UserError`` for those, for a directory that cannot be used and for one
+    that another sweep uses.
     """
     began = monotonic()
     if workers is not None and workers < 1:
@@ -113,7 +125,7 @@ def sweep(
         tally = Tally(todo.finished, todo.left, count)
         if todo.left:
             try:
-                pool = Pool(run, check, store.root, data_dir, count, device)
+                pool = Pool(run, check, store.root, data_dir, count, device, todo.known)
                 with closing(worked(pool, store, todo.left)) as events:
                     for event in events:
                         tally.take(event)

@@ -6,22 +6,22 @@ there; otherwise it has every run and cannot say what is missing. Needs no torch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.campaign import load
+from unilth.sims.campaign import UNPRUNED, load
 from unilth.sims.recorded import Source, opened
-from unilth.sims.records import Record
+from unilth.sims.records import DamagedRecord, Record
 from unilth.sims.results import run_name
 from unilth.sims.shortfalls import tallied
 from unilth.sims.spec import RunSpec, closest
-from unilth.sims.statistics import Cell, Difference, describe, holm, paired
+from unilth.sims.statistics import FLIPS, MOST_PAIRS, Cell, Difference, describe, holm, paired, smallest_p
 
 METRIC = "test.accuracy"
+LARGEST = 1e100  # a number above it is no measurement, and its square is no number
 LEVEL = 0.05  # below which readers will call a corrected p significant
 AXES = ("recipe", "network", "data", "sparsity", "seed")
 
@@ -56,7 +56,7 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     """The comparisons of the runs in ``root``, one for each network and data set.
 
     ``metric`` is the dotted path of a number in the records. With a ``baseline`` recipe every cell is compared with the
-    baseline at the same sparsity (at the baseline's own one, if it has only one), over the seeds that both have, and
+    baseline at the same sparsity (with the dense network, if that is the baseline), over the seeds that both have, and
     the p-values of all comparisons are corrected together. Raises ``UserError`` for a directory without runs, a damaged
     record, runs that cannot be told apart, an unknown metric or baseline.
     """
@@ -65,7 +65,11 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
     if not any(record for record in runs.values()):
         raise UserError(f"{str(store.root)!r} holds no finished run; name the directory that a sweep wrote to")
     _refuse_mixtures(runs)
-    values = {spec: _number(record, metric) for spec, record in runs.items() if record is not None}
+    values = {
+        spec: _number(record, metric, f"{run_name(spec)} in {str(store.root)!r}")
+        for spec, record in runs.items()
+        if record is not None
+    }
     if not any(value is not None for value in values.values()):
         known = sorted(set().union(*(_numbers(record) for record in runs.values() if record is not None)))
         raise UserError(f"no run has a number {metric!r}{closest(metric, known)}")
@@ -82,6 +86,8 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
              baseline, expected)
         for network, data in dict.fromkeys((spec.network, spec.data) for spec in runs)
     ]  # fmt: skip
+    if baseline is not None:
+        notes += _alone(made, baseline)
     return _corrected(made, notes)
 
 
@@ -120,6 +126,14 @@ def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
         found = {getattr(spec, field.name) for spec in runs}
         if field.name not in AXES and len(found) > 1:
             notes.append(f"the runs differ in {field.name}: {', '.join(sorted(map(str, found)))}")
+    digests: dict[str, dict[tuple[int | None, str], None]] = {}
+    for spec, record in runs.items():
+        if record is not None and "data_digest" in record:
+            digests.setdefault(spec.data, {})[spec.examples, _text(record, "data_digest")[:12]] = None
+    for data, pairs in digests.items():
+        if len(pairs) > len({examples for examples, _ in pairs}):  # a part of the data has a digest of its own
+            listed = ", ".join(sorted({digest for _, digest in pairs}))
+            notes.append(f"the runs on {data} differ in their data (data_digest): {listed}")
     for key in ("unilth", "device", "versions.torch"):
         found = {_text(record, key) for record in runs.values() if record is not None}
         if len(found) > 1:
@@ -154,9 +168,20 @@ def _one(
 
 def _baseline_cell(values: Values, baseline: str, sparsity: float) -> dict[int, float] | None:
     own = [place for place in values if place[0] == baseline]
-    if len(own) == 1:  # the dense network has one sparsity, and everything is compared with that
+    if baseline == UNPRUNED and len(own) == 1:  # it prunes nothing, and everything is compared with its one cell
         return values[own[0]]
     return values.get((baseline, sparsity))
+
+
+def _alone(made: Iterable[Comparison], baseline: str) -> list[str]:
+    """A note on cells that have no counterpart; the dense network's never has one among recipes that prune."""
+    alone = sum(
+        entry.difference is None
+        for comparison in made
+        for (recipe, _), entry in comparison.entries.items()
+        if recipe not in (baseline, UNPRUNED)
+    )
+    return [f"{alone} cells have no run of {baseline} at their sparsity and are not compared with it"] if alone else []
 
 
 def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ...]:
@@ -171,11 +196,18 @@ def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ..
     raw = [difference.p for difference in differences if difference is not None and difference.p is not None]
     corrected = dict(zip(places, holm(raw), strict=True))
     if raw:
-        most = max(difference.n for difference in differences if difference is not None)
-        least = 2 / 2**most
+        counts = [difference.n for difference in differences if difference is not None]
+        pairs = min(counts, key=smallest_p)
+        least = smallest_p(pairs)
+        how = "p from exact sign-flip permutation of the seed pairs"
+        if max(counts) > MOST_PAIRS:
+            how = (
+                f"p from sign-flip permutation of the seed pairs, exact up to {MOST_PAIRS} pairs and beyond that from "
+                f"{FLIPS:,} random flips of a fixed seed"
+            )
         note = (
-            f"p from exact sign-flip permutation of the seed pairs, corrected for {len(raw)} comparisons (Holm); "
-            f"with {most} pairs no p before the correction is below {least:.3g}"
+            f"{how}, corrected for {len(raw)} comparisons (Holm); "
+            f"with {pairs} pairs no p before the correction is below {least:.3g}"
         )
         if len(raw) * least > LEVEL:
             note += f", so none can be below {LEVEL} after it: judge by the intervals, or run more seeds"
@@ -200,14 +232,26 @@ def _value(record: Record, path: str) -> Any:
     return value
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share in [0, 1], shown in percent."""
+    return metric.split(".")[-1] in ("accuracy", "counted", "nominal")
+
+
 def _text(record: Record, path: str) -> str:
     return str(_value(record, path))[:60]
 
 
-def _number(record: Record, path: str) -> float | None:
+def _number(record: Record, path: str, where: str) -> float | None:
+    """The number, None where the record has none; ``DamagedRecord`` for one that no run can have."""
     value = _value(record, path)
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float):
         return None
+    lowest, highest = (0, 1) if is_share(path) else (-LARGEST, LARGEST)
+    if not lowest <= value <= highest:
+        raise DamagedRecord(
+            f"the record of {where} has a {path} of {value!r:.20}, which is not from {lowest:g} to {highest:g}: "
+            "restore it, or remove it and run the sweep again"
+        )
     return float(value)
 
 

@@ -7,18 +7,13 @@ import io
 import re
 from collections.abc import Callable, Iterable
 
-from unilth.sims.table import Comparison, Entry
+from unilth.sims.table import Comparison, Entry, is_share
 
 ABSENT = "–"  # not part of the campaign; a missing run is "0 of 5" instead
 COLUMNS = (
     "network", "data", "metric", "recipe", "sparsity", "n", "expected", "mean", "deviation", "half_interval",
     "baseline", "pairs", "difference", "difference_half_interval", "p", "p_holm",
 )  # fmt: skip
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a share in [0, 1], shown in percent."""
-    return metric.split(".")[-1] in ("accuracy", "counted", "nominal")
 
 
 def shown(value: float, metric: str, *, sign: bool = False) -> str:
@@ -49,7 +44,9 @@ def difference_text(entry: Entry | None, metric: str) -> str:
         return "0 pairs"
     text = shown(difference.mean, metric, sign=True)
     text += f" ± {shown(difference.half, metric)}" if difference.half is not None else ""
-    return f"{text}, p {entry.adjusted:.2g}" if entry.adjusted is not None else text
+    text = f"{text}, p {entry.adjusted:.2g}" if entry.adjusted is not None else text
+    whole = entry.cell.n if entry.expected is None else entry.expected
+    return text if difference.n == whole else f"{text} ({difference.n} pair{'s' if difference.n > 1 else ''})"
 
 
 def title(comparison: Comparison) -> str:
@@ -90,7 +87,13 @@ def _grid(
         [recipe, *(text(comparison.entries.get((recipe, sparsity)), comparison.metric) for sparsity in sparsities)]
         for recipe in recipes
     ]
-    return [["recipe", *(f"{sparsity:g}" for sparsity in sparsities)], *rows]
+    return [["recipe", *map(_shortest, sparsities)], *rows]
+
+
+def _shortest(sparsity: float) -> str:
+    """As few digits as tell it from every other number."""
+    short = f"{sparsity:g}"
+    return short if float(short) == sparsity else repr(sparsity)
 
 
 def markdown(comparisons: Iterable[Comparison]) -> str:

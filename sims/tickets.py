@@ -31,7 +31,10 @@ from unilth.sims.spec import RunSpec
 SCHEMA = 1
 TENSORS, FACTS = "ticket.safetensors", "ticket.json"
 LARGEST_HEADER = 16 << 20  # bytes; a header lists names and shapes only
-DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+DTYPES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
+    "U8": 1, "BOOL": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,10 @@ def write(path: Path, content: bytes) -> None:
             file.write(content)
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk names no file
         raise
 
 
@@ -198,7 +203,7 @@ def _read_tensors(where: Path) -> dict[str, Tensor]:
 
 
 def _check(ticket: Ticket, where: Path) -> None:
-    """Names, shapes and types agree; everything is finite; pruned weights are exactly 0."""
+    """Names, shapes and types agree; nothing diverged; pruned weights are exactly 0."""
     if ticket.weights.keys() != ticket.initial.keys():
         odd = sorted(ticket.weights.keys() ^ ticket.initial.keys())
         raise UserError(f"{where}: {', '.join(odd)} is in only one of weights and initial weights")
@@ -206,10 +211,21 @@ def _check(ticket: Ticket, where: Path) -> None:
         start = ticket.initial[name]
         if weight.shape != start.shape or weight.dtype != start.dtype:
             raise UserError(f"{where}: {name!r} has one shape or type after training and another at initialisation")
-        if not bool(torch.isfinite(weight).all()) or not bool(torch.isfinite(start).all()):
+        if not _sound(weight, start, name in ticket.mask):
             raise UserError(f"{where}: {name!r} holds values that are not finite")
     for name, kept in ticket.mask.items():
         if name not in ticket.weights or ticket.weights[name].shape != kept.shape:
             raise UserError(f"{where}: the mask of {name!r} has no weights of its shape {tuple(kept.shape)}")
         if bool(ticket.weights[name][~kept].count_nonzero()):
             raise UserError(f"{where}: {name!r} holds pruned weights that are not 0")
+
+
+def _sound(weight: Tensor, start: Tensor, masked: bool) -> bool:
+    """Finite; or an infinity that training cannot have made, as in a causal mask: there from the start, no bit moved.
+
+    Nothing here knows which tensors are buffers, so that the bits have to tell.
+    """
+    if bool(torch.isfinite(weight).all()) and bool(torch.isfinite(start).all()):
+        return True
+    before, after = (value.contiguous().reshape(-1).view(torch.uint8) for value in (start, weight))
+    return not masked and not bool(torch.isnan(start).any()) and torch.equal(before, after)

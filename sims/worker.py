@@ -33,8 +33,8 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
 
     The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path", "device",
     "number"}``, answered by ``ready``, by ``unusable`` or, for a device that is not here, by ``refused``; then
-    ``{"check": [spec, ...]}`` is answered by ``checked`` or ``refused`` and ``{"spec": ...}`` by ``done`` or
-    ``failed``, before which there may be ``said``, a sentence about the run.
+    ``{"check": [spec, ...], "known": [[data, examples, digest], ...]}`` is answered by ``checked`` or ``refused`` and
+    ``{"spec": ...}`` by ``done`` or ``failed``, before which there may be ``said``, a sentence about the run.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
     """
@@ -65,7 +65,8 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
         if "check" in request:
             try:
                 if check is not None:
-                    check([RunSpec.from_dict(spec) for spec in request["check"]], data_dir=data_dir)
+                    specs = [RunSpec.from_dict(spec) for spec in request["check"]]
+                    check(specs, data_dir=data_dir, known=request["known"])
                 emit({"event": "checked"})
             except (UserError, OSError) as error:
                 emit({"event": "refused", "reason": str(error)})

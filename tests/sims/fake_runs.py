@@ -59,11 +59,11 @@ def slow(
     return execute(spec, data_dir=data_dir, device=device, checkpoint=checkpoint, say=say)
 
 
-def refuses(specs: list[RunSpec], *, data_dir: Path) -> None:
+def refuses(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
     """A check that finds something."""
     raise UserError(f"of {len(specs)} specs the first has an unknown recipe")
 
 
-def check_dies(specs: list[RunSpec], *, data_dir: Path) -> None:
+def check_dies(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
     """As if the machine had no memory for the data."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -175,7 +175,7 @@ def test_a_run_in_a_folder_goes_on_and_cleans_up(tmp_path, straight):
     epochs, said = [], []
     record, fresh = find_into(SPEC, tmp_path, progress=lambda done, *_: epochs.append(done), say=said.append)
     assert fresh and epochs == [5, 6] and said == [] and plain(record) == straight
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "ticket.json", "ticket.safetensors"]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "record.json", "ticket.json", "ticket.safetensors"}
 
 
 def test_the_time_before_the_interruption_counts(tmp_path):

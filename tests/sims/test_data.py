@@ -160,3 +160,24 @@ def test_a_run_trains_on_the_part_it_asks_for():
     usable([RunSpec("omp", examples=100), RunSpec("omp")])
     with pytest.raises(UserError, match="examples cannot be 5000"):
         usable([RunSpec("omp"), RunSpec("omp", examples=5000)])
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (RunSpec("omp", augment="standard"), "the data 'digits' have no standard augmentation: leave augment out"),
+        (RunSpec("lth", rewind="step:100000"), "rewind to step 100000 needs more free training than 60 epochs have"),
+    ],
+)
+def test_what_every_run_would_refuse_is_refused_before(spec, said):
+    with pytest.raises(UserError, match=said):
+        usable([RunSpec("omp"), spec])
+    usable([RunSpec("omp", augment="none"), RunSpec("lth", rewind="step:100")])
+
+
+def test_data_are_compared_with_those_of_finished_runs():
+    data, specs = digits(), [RunSpec("omp")]
+    usable(specs, known=[("digits", None, data.digest()), ("digits", 100, data.part(100).digest()), ("mnist", 9, "0")])
+    for known in (("digits", None, data.part(100).digest()), ("digits", 100, data.digest())):
+        with pytest.raises(UserError, match="the data 'digits' are others than when the finished runs were done"):
+            usable(specs, known=[known])

@@ -125,7 +125,7 @@ def test_damage_is_seen_and_the_run_can_be_repeated(store: Store, damage) -> Non
 
 
 def record_with(**changes: object) -> dict:
-    record = {"schema": 1, "spec_digest": "0" * 64, "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
+    record = {"schema": 1, "spec_digest": SPEC.digest(), "timing": {}, "files": {}, "spec": json.loads(SPEC.to_json())}
     return record | changes
 
 
@@ -144,6 +144,8 @@ def record_with(**changes: object) -> dict:
         (json.dumps(record_with(spec={"recipe": "lth", "network": 3})).encode(), "no network"),
         (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"seed": True})).encode(), "no whole seed"),
         (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"sparsity": 1.2})).encode(), "no sparsity"),
+        (json.dumps(record_with(spec_digest="0" * 64)).encode(), "another run than its spec_digest says"),
+        (json.dumps(record_with(spec=json.loads(SPEC.to_json()) | {"zzz": 1})).encode(), "spec has no key 'zzz'"),
         (json.dumps(record_with(files=[])).encode(), "no list of files"),
         (json.dumps(record_with(files={"../../x": 1})).encode(), "impossible name"),
     ],
@@ -236,3 +238,12 @@ def test_names_stay_inside_the_folder() -> None:
 def test_reading_results_needs_no_torch() -> None:
     code = "import sys, unilth.sims.results, unilth.sims.statistics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_half_written_checkpoints_are_cleaned(store: Store) -> None:
+    whole, half = store.checkpoint(SPEC), store.checkpoint(SPEC).with_name(f".{store.checkpoint(SPEC).name}.ab_d3fgh")
+    whole.parent.mkdir()
+    for path in (whole, half):
+        path.write_bytes(b"x")
+    store.clean()
+    assert whole.exists() and not half.exists()

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unilth.errors import UserError
-from unilth.sims.statistics import Cell, describe, half_interval, holm, paired, sign_flip_p
+from unilth.sims.statistics import FLIPS, Cell, describe, half_interval, holm, paired, sign_flip_p, smallest_p
 
 
 def test_a_cell_of_five_seeds_against_scipy() -> None:
@@ -78,12 +77,30 @@ def test_ties_from_rounding_count() -> None:
     assert sign_flip_p([-d for d in reversed(differences)]) == 1.0
 
 
-def test_too_many_or_no_pairs_are_refused() -> None:
-    with pytest.raises(UserError, match="21 pairs"):
-        sign_flip_p([1.0] * 21)
+def test_beyond_twenty_pairs_p_is_drawn_and_close_to_exact() -> None:
+    assert sign_flip_p([1.0] * 21) == 1 / (1 + FLIPS) == smallest_p(21)  # a drawn p is never 0
+    assert sign_flip_p([0.0] * 21) == 1.0
+    assert sign_flip_p([1.0] * 20) == 2 / 2**20 == smallest_p(20)
+    draw = np.random.default_rng(0)
+    for shift in (0.0, 0.2, 0.5):
+        differences = [float(n) for n in draw.integers(-40, 41, 24) + round(40 * shift)]
+        drawn = sign_flip_p(differences)
+        assert drawn == sign_flip_p(differences) == sign_flip_p([-d for d in differences])  # the same every time
+        sums = {0: 1}
+        for value in differences:  # integers: how many sign patterns give each sum
+            new: dict[int, int] = {}
+            for total, count in sums.items():
+                for sign in (1, -1):
+                    new[total + sign * int(value)] = new.get(total + sign * int(value), 0) + count
+            sums = new
+        far = sum(count for total, count in sums.items() if abs(total) >= abs(sum(differences)))
+        exact = far / 2**24
+        assert abs(drawn - exact) < 5 * math.sqrt(exact * (1 - exact) / FLIPS) + 1 / FLIPS
+
+
+def test_no_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one pair"):
         sign_flip_p([])
-    assert sign_flip_p([1.0] * 20) == 2 / 2**20
 
 
 def test_pairs_are_by_seed_not_by_order() -> None:

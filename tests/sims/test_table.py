@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 
 from unilth.errors import UserError
 from unilth.sims.campaign import parse
+from unilth.sims.recorded import keep
 from unilth.sims.records import DamagedRecord
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
@@ -29,7 +33,7 @@ sparsities = [0.5, 0.9]
 seeds = 5
 """
 CAMPAIGN = parse(TOML, name="some", where="some.toml")
-LEVELS = {"dense": 0.97, "l2": 0.95, "lth": 0.96}
+LEVELS = {"dense": 0.97, "l2": 0.95, "lth": 0.96, "omp": 0.5}
 
 
 def accuracy(spec: RunSpec) -> float:
@@ -82,6 +86,59 @@ def test_everything_is_compared_with_a_dense_baseline(store: Store) -> None:
     lth = [accuracy(RunSpec("lth", sparsity=0.9, seed=seed)) for seed in range(5)]
     assert math.isclose(entry.difference.mean, np.mean(lth) - np.mean(dense))
     assert sum(entry.difference is not None for entry in comparison.entries.values()) == 4
+
+
+@pytest.mark.parametrize("campaign", [True, False])
+def test_a_pruning_baseline_is_compared_at_its_own_sparsity_only(tmp_path: Path, campaign: bool) -> None:
+    text = TOML.replace('"l2", ', "")
+    store, some = Store(tmp_path), parse(text, name="some", where="some.toml")
+    other = parse(text.replace('"dense", "lth"', '"l2"').replace("0.5, ", ""), name="other", where="other.toml")
+    for part in (some, other):
+        if campaign:
+            store.create()
+            keep_campaign(store, part)
+        for spec in part.specs:
+            store.write(spec, record(spec))
+    (comparison,) = compare(tmp_path, baseline="l2")
+    compared = {place for place, entry in comparison.entries.items() if entry.difference is not None}
+    assert compared == {("lth", 0.9)}
+    assert comparison.entries["lth", 0.9].adjusted == comparison.entries["lth", 0.9].difference.p  # Holm counts one
+    assert "1 cells have no run of l2 at their sparsity and are not compared with it" in comparison.notes
+    (_, _), (_, differences) = grids(comparison)
+    assert differences[0] == ["recipe", "0.9"]
+
+
+def test_more_than_twenty_seeds_have_a_p_from_random_flips(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for recipe, seeds in (("l2", 24), ("lth", 24), ("omp", 6)):
+        for seed in range(seeds):
+            spec = RunSpec(recipe, sparsity=0.9, seed=seed)
+            store.write(spec, record(spec, test={"accuracy": LEVELS[recipe] + 0.001 * (seed % 3)}))
+    (comparison,) = compare(tmp_path, baseline="l2")
+    assert comparison.entries["lth", 0.9].difference.p == 1 / 100_001
+    assert comparison.entries["omp", 0.9].difference.p == 2 / 2**6
+    assert any(
+        note.startswith("p from sign-flip permutation of the seed pairs, exact up to 20 pairs and beyond that from "
+                        "100,000 random flips of a fixed seed, corrected for 2 comparisons (Holm); with 24 pairs no p "
+                        "before the correction is below 1e-05")
+        for note in comparison.notes
+    )  # fmt: skip
+
+
+def test_a_difference_says_its_pairs_where_seeds_are_missing(store: Store) -> None:
+    remove(store, "l2", 0.9, {0, 1})
+    (comparison,) = compare(store.root, baseline="l2")
+    assert difference_text(comparison.entries["lth", 0.9], comparison.metric).endswith(" (3 pairs)")
+    assert "pairs" not in difference_text(comparison.entries["lth", 0.5], comparison.metric)
+
+
+def test_close_sparsities_are_told_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for sparsity in (0.9, 0.9000000001, 0.0, 0.00001):
+        spec = RunSpec("lth", sparsity=sparsity)
+        store.write(spec, record(spec))
+    ((_, table),) = grids(compare(tmp_path)[0])
+    assert table[0] == ["recipe", "0", "1e-05", "0.9", "0.9000000001"]
 
 
 def test_missing_runs_are_counted_and_never_guessed(store: Store) -> None:
@@ -171,6 +228,25 @@ def test_differences_in_settings_and_versions_are_said(tmp_path: Path) -> None:
     assert comparison.notes == ("the runs differ in epochs: 10, 9", "the runs differ in unilth: 0.1.0, 0.2.0")
 
 
+def test_other_data_are_said(tmp_path: Path) -> None:
+    campaign, store = parse(TOML, name="some", where="some.toml"), Store(tmp_path)
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec, data_digest=f"{min(spec.seed, 1)}" * 64))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == ("the runs on digits differ in their data (data_digest): 000000000000, 111111111111",)
+
+
+def test_parts_of_the_data_are_settings(tmp_path: Path) -> None:
+    text = TOML + "[run.lth]\nexamples = 100\n"
+    campaign, store = parse(text, name="some", where="some.toml"), Store(tmp_path)
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec, data_digest=str(spec.examples)))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == ("the runs differ in examples: 100, None",)
+
+
 def test_each_network_has_its_own_table_and_all_are_corrected_together(tmp_path: Path) -> None:
     specs = tuple(
         RunSpec(recipe, network=network, sparsity=0.9, seed=seed)
@@ -184,6 +260,46 @@ def test_each_network_has_its_own_table_and_all_are_corrected_together(tmp_path:
     raw = [comparison.entries["lth", 0.9].difference.p for comparison in (first, second)]
     assert raw == [2 / 2**8] * 2
     assert [comparison.entries["lth", 0.9].adjusted for comparison in (first, second)] == [4 / 2**8] * 2
+
+
+def changed(path: Path, change: Callable[[dict], object]) -> None:
+    held = json.loads(path.read_text())
+    change(held)
+    path.write_text(json.dumps(held))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda held: held["spec"].update(seed=77), "belongs to another run than its spec_digest says"),
+        (lambda held: held["spec"].update(zzz=1), "a run spec has no key 'zzz'"),
+        (lambda held: held["spec"].update(epochs=0), "epochs must be at least 1"),
+    ],
+)
+def test_a_record_that_is_not_its_own_is_named(store: Store, change: Callable[[dict], object], said: str) -> None:
+    shutil.rmtree(store.root / "campaigns")
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    changed(path, change)
+    with pytest.raises(DamagedRecord) as caught:
+        compare(store.root)
+    assert str(path) in str(caught.value) and said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["7e300", "1e999", "-1e999", "-0.5", "1.5", "1" + "0" * 400])
+@pytest.mark.parametrize("kept", [False, True])
+def test_impossible_numbers_are_named(store: Store, tmp_path: Path, value: str, kept: bool) -> None:
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    path.write_text(re.sub(r'"accuracy": [0-9.]+', f'"accuracy": {value}', path.read_text()))
+    root = keep(store, tmp_path / "kept").parent if kept and "999" not in value else store.root
+    with pytest.raises(DamagedRecord, match=rf"{path.parent.name}.*test\.accuracy of "):
+        compare(root)
+
+
+def test_impossible_losses_are_named(store: Store) -> None:
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    changed(path, lambda held: held["test"].update(loss=7e300))
+    with pytest.raises(DamagedRecord, match=r"test\.loss of 7e\+300"):
+        compare(store.root, metric="test.loss")
 
 
 def test_what_cannot_be_compared_is_refused(store: Store, tmp_path: Path) -> None:

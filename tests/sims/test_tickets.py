@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from unilth.errors import UserError
 from unilth.sims import masks
+from unilth.sims.invariants import check
 from unilth.sims.spec import RunSpec
 from unilth.sims.tickets import Ticket
 
@@ -45,6 +46,58 @@ def test_round_trip(saved):
     facts = json.loads((saved / "ticket.json").read_text())
     assert facts["schema"] == 1 and facts["sparsity"] == {"nominal": 0.5, "counted": 12 / 25}
     assert load_file(saved / "ticket.safetensors")["mask"].numel() == 4  # 25 bits
+
+
+def with_buffers(**buffers: tuple[torch.Tensor, torch.Tensor]) -> Ticket:
+    """A ticket with buffers as they were before and after training."""
+    ticket = a_ticket()
+    ticket.initial.update({name: before for name, (before, _) in buffers.items()})
+    ticket.weights.update({name: after for name, (_, after) in buffers.items()})
+    return ticket
+
+
+def test_buffers_of_every_kind_come_back(tmp_path):
+    causal = torch.full((3, 3), -torch.inf).triu(1)
+    kinds = {str(kind)[6:]: torch.tensor([0, 3], dtype=kind) for kind in (torch.uint16, torch.uint32, torch.uint64)}
+    ticket = with_buffers(causal=(causal, causal.clone()), **{name: (value, value) for name, value in kinds.items()})
+    ticket.save(tmp_path)
+    loaded = Ticket.load(tmp_path)
+    assert loaded.digest() == ticket.digest()
+    assert torch.equal(loaded.weights["causal"], causal) and loaded.weights["uint64"].dtype == torch.uint64
+    assert check(str(tmp_path / "ticket.safetensors"), only=["ticket-finite", "ticket-dtypes", "ticket-digest"]).ok
+
+
+INF, NAN = torch.tensor([0.0, torch.inf]), torch.tensor([1.0, torch.nan])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (torch.zeros(2), INF),  # it diverged
+        (INF, torch.zeros(2)),
+        (INF, torch.tensor([-0.0, torch.inf])),  # another bit
+        (INF, -INF),
+        (NAN, NAN),
+        (torch.tensor([torch.inf, torch.nan]),) * 2,
+    ],
+)
+def test_an_infinity_that_training_may_have_made_is_refused(tmp_path, before, after):
+    with_buffers(buffer=(before, after)).save(tmp_path)
+    with pytest.raises(UserError, match="'buffer' holds values that are not finite"):
+        Ticket.load(tmp_path)
+    report = check(str(tmp_path / "ticket.safetensors"), only=["ticket-finite"])
+    assert [row.id for row in report.violations] == ["ticket-finite"]
+
+
+def test_weights_under_a_mask_are_finite_whatever_they_were(tmp_path):
+    ticket = a_ticket()
+    for state in (ticket.weights, ticket.initial):
+        state["a.weight"] = torch.where(ticket.mask["a.weight"], torch.inf, 0.0)
+    ticket.save(tmp_path)
+    with pytest.raises(UserError, match=r"'a\.weight' holds values that are not finite"):
+        Ticket.load(tmp_path)
+    report = check(str(tmp_path / "ticket.safetensors"), only=["ticket-finite"])
+    assert [row.id for row in report.violations] == ["ticket-finite"]
 
 
 def test_same_ticket_same_bytes_and_ordinary_permissions(saved, tmp_path):

@@ -25,7 +25,7 @@ def test_finds_saves_and_skips_what_is_finished(tmp_path, capsys):
     shown = capsys.readouterr()
     assert "0.800000 counted, 0.8 nominal" in shown.out and "fc2.weight" in shown.out and "saved in" in shown.out
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
-        "record.json", "ticket.json", "ticket.safetensors",
+        ".lock", "record.json", "ticket.json", "ticket.safetensors",
     ]  # fmt: skip
     ticket, record = Ticket.load(tmp_path / "a"), json.loads((tmp_path / "a" / "record.json").read_text())
     assert ticket.digest() == record["ticket_digest"]
@@ -57,6 +57,7 @@ def test_a_layer_that_the_mask_empties_is_said_and_recorded(tmp_path, capsys):
 
 def test_never_over_another_ticket(tmp_path, capsys):
     assert find("omp", "--out", tmp_path, *QUICK) == 0
+    (tmp_path / ".lock").unlink()  # nobody holds it, and it has the pid of the last who did
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for other in (["lth"], ["omp", "--seed", 1], ["omp", "--sparsity", 0.5]):
         assert find(*other, "--out", tmp_path, *QUICK) == 2
@@ -69,13 +70,14 @@ def test_never_over_another_ticket(tmp_path, capsys):
     (tmp_path / "record.json").unlink()  # interrupted before the record: the same run goes on
     assert find("lth", "--out", tmp_path, *QUICK) == 2
     assert find("omp", "--out", tmp_path, *QUICK) == 0
-    assert before.keys() == {path.name for path in tmp_path.iterdir()}
+    assert before.keys() | {".lock"} == {path.name for path in tmp_path.iterdir()}
     assert before["ticket.safetensors"] == (tmp_path / "ticket.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["omp", "--out", ""], "--out is empty: give a folder, . for this one"),
         (["unlth"], "did you mean 'unilth'"),
         (["omp", "--network", "lenet-300"], "did you mean 'lenet-300-100'"),
         (["omp", "--data", "digit"], "did you mean 'digits'"),
@@ -98,7 +100,7 @@ def test_never_over_another_ticket(tmp_path, capsys):
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, argv, said):
-    assert find(*argv, "--out", tmp_path / "new") == 2
+    assert find(*([] if "--out" in argv else ["--out", tmp_path / "new"]), *argv) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and "Traceback" not in error
     assert not (tmp_path / "new" / "ticket.json").exists()

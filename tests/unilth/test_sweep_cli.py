@@ -78,6 +78,10 @@ def test_a_sweep_says_what_it_did_and_a_second_one_skips(campaign: Path, tmp_pat
     assert len(Store(out).records()) == 6
 
 
+def test_an_empty_folder_name_is_refused(campaign: Path, capsys) -> None:
+    assert "--out is empty" in complaint(capsys, ["sweep", str(campaign), "--out", ""])
+
+
 def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path: Path, capsys) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(campaign.read_text().replace('"lth"', '"lht"'))
@@ -86,6 +90,11 @@ def test_a_dry_run_refuses_what_the_sweep_would_refuse(campaign: Path, tmp_path:
     argv = ["sweep", str(campaign), "--out", str(out), "--data-dir", str(tmp_path / "none"), "--dry-run"]
     assert f"--data-dir {tmp_path / 'none'} is not a folder" in complaint(capsys, argv)
     assert not out.exists()
+    store = Store(out)
+    store.create()
+    store.write(load(campaign).specs[0], {"data_digest": "0" * 64})
+    argv = ["sweep", str(campaign), "--out", str(out), "--dry-run"]
+    assert "the data 'digits' are others than when the finished runs were done" in complaint(capsys, argv)
 
 
 def test_a_terminal_has_a_bar_that_goes_away(campaign: Path, tmp_path: Path, capsys, fake, monkeypatch) -> None:

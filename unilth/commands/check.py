@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
         case=args.case,
         expected_failures=dict(_reason(text) for text in args.expect_fail),
     )
-    show(report, Console())  # first, so that a file that cannot be written loses nothing
+    show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
     for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
         if path is not None:
             path.write_text(text(), encoding="utf-8")

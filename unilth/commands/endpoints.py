@@ -93,8 +93,8 @@ def main(argv: list[str]) -> int:
     table = Table("prediction", "verdict", "effect")
     for one in verdicts(record):
         table.add_row(one.id, one.verdict, "\n".join(map(str, one.effects)))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False).print(f"saved in {path}")
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(table)
+    Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False).print(f"saved in {path}")
     return 0
 
 
@@ -128,8 +128,9 @@ def shown_parts() -> Iterator[Callable[[int, int, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False)
-    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} parts"), TextColumn("{task.description}"))
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    counts, now = "{task.completed:.0f}/{task.total:.0f} parts", TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), TextColumn(counts), now)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("measuring", total=None)
 

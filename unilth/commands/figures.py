@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     from unilth.errors import UserError
     from unilth.paper_figures.gallery import FIGURES, choose
 
-    console = Console()
+    console = Console(emoji=False)
     if args.list:
         for spec in FIGURES:
             console.print(f"[bold]{spec.name:<16}[/]{escape(spec.title)}", highlight=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from unilth.errors import UserError
 from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
 
@@ -29,7 +30,7 @@ class Args:
 
     recipe: tyro.conf.Positional[str]
     """a recipe of the zoo"""
-    out: Path
+    out: Annotated[str, tyro.conf.arg(metavar="DIR")]
     """folder for ticket.safetensors, ticket.json and record.json"""
     network: str = RunSpec.network
     """a network that comes with unilth, or your own: package.module:callable or path/to/file.py:callable"""
@@ -90,13 +91,15 @@ def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth find", description=_description(argv))
     values = dataclasses.asdict(args)
-    out, data_dir, device = values.pop("out"), values.pop("data_dir"), values.pop("device")
+    if not args.out:  # as a path it would be the working directory
+        raise UserError("--out is empty: give a folder, . for this one")
+    out, data_dir, device = Path(values.pop("out")), values.pop("data_dir"), values.pop("device")
     spec = RunSpec(**values)
     from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 
-    shown = Console(file=sys.stderr)
+    shown = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
         TimeRemainingColumn(),
@@ -111,12 +114,12 @@ def main(argv: list[str]) -> int:
             data_dir,
             lambda done, total, what: bar.update(task, completed=done, description=what),
             device=device,
-            say=lambda sentence: shown.print(sentence, soft_wrap=True, highlight=False, markup=False),
+            say=lambda sentence: shown.print(sentence, soft_wrap=True),
         )
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(_table(record))
     for sentence in shortfalls(record):
-        shown.print(f"note: {sentence}; more epochs leave room for it", soft_wrap=True, highlight=False)
+        shown.print(f"note: {sentence}; more epochs leave room for it", soft_wrap=True)
     for name in record["sparsity"]["emptied"]:
         shown.print(
             f"warning: every weight of {name} is pruned, so that nothing passes through this layer", soft_wrap=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -93,6 +94,7 @@ def main(argv: Sequence[str]) -> int:
 
 def settle(console: Console, args: Args, chosen: Sequence[Theorem]) -> int:
     """Prove the chosen theorems, show the ledger, and write what was asked for."""
+    say = functools.partial(console.print, markup=False, emoji=False)
     for folder in (args.docs, args.certificates):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work
@@ -113,9 +115,9 @@ def settle(console: Console, args: Args, chosen: Sequence[Theorem]) -> int:
         write_text(args.html, rendering.html(ledger, chosen))
     if args.docs is not None and ledger.ok:
         for name in pages.write(args.docs, records(ledger)):
-            console.print(f"no {args.docs}/figures/{name}.png to show; `unilth figures {name}` draws it")
+            say(f"no {args.docs}/figures/{name}.png to show; `unilth figures {name}` draws it")
     elif args.docs is not None:
-        console.print(f"{args.docs}: no pages written, because not everything holds")
+        say(f"{args.docs}: no pages written, because not everything holds")
     if args.certificates is not None:
         certificates.write(args.certificates, {entry.id: entry.certificate for entry in ledger.entries})
     return 0 if ledger.ok else 1

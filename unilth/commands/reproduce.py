@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     from unilth.paper_figures.stages import run_stages
     from unilth.sims.lock import locked
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     work = Work(args.out, "digits-quick" if args.quick else "digits", args.workers or len(os.sched_getaffinity(0)))
     again = ["unilth", "reproduce", *(["--quick"] if args.quick else []), "--out", str(args.out)]
     facts = {"command": shlex.join(again), "campaign": work.campaign, "runs": work.runs.name, "workers": work.workers}

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from unilth.errors import UserError
 from unilth.sims.campaign import Campaign, load
@@ -24,13 +25,17 @@ from unilth.sims.tally import Progress
 
 @dataclass(frozen=True)
 class Args:
-    """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was."""
+    """Run a campaign in worker processes. What is finished is skipped: the same command again goes on where it was.
+
+    A run is finished if its record is whole and its ticket's files have the sizes that the record states; what is in
+    these files is checked by `unilth check`.
+    """
 
     campaign: tyro.conf.Positional[str]
     """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits, mnist,
     fashion-mnist, conv-small-digits, resnet20-cifar10-2000, cifar10-resnet20, cifar10-deep, cifar100-resnet20,
     cifar100-deep"""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
     """processes that train at the same time; default one a core, on a cluster one in each array task"""
@@ -49,9 +54,11 @@ def main(argv: list[str]) -> int:
     """Run the command; exit code 0 if every run is finished, 1 if some failed."""
     args = tyro.cli(Args, args=argv, prog="unilth sweep", description=Args.__doc__)
     campaign = load(args.campaign)
-    out = args.out if args.out is not None else Path("out") / campaign.name
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{campaign.name}[/bold]: {campaign.claim}")
+    if args.out == "":  # as a path it would be the working directory
+        raise UserError("--out is empty: give a folder, . for this one")
+    out = Path(args.out) if args.out is not None else Path("out") / campaign.name
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console.print(Text.assemble((campaign.name, "bold"), f": {campaign.claim}"))
     if args.dry_run:
         return _say_plan(console, campaign, out, args.data_dir)
     if args.engine == "local" and args.slurm != Cluster():
@@ -75,8 +82,9 @@ def main(argv: list[str]) -> int:
 @contextmanager
 def shown_progress() -> Iterator[_Show]:
     """A progress bar on standard error; in a log, a line now and then."""
-    console = Console(file=sys.stderr, highlight=False)
-    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} runs"), TextColumn("{task.description}"))
+    console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    counts, now = "{task.completed:.0f}/{task.total:.0f} runs", TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), TextColumn(counts), now)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield _Show(bar, console)
 
@@ -91,7 +99,7 @@ class _Show:
 
     def say(self, sentence: str) -> None:
         """A line above the bar."""
-        self.console.print(sentence, soft_wrap=True, markup=False)
+        self.console.print(sentence, soft_wrap=True)
 
     def __call__(self, progress: Progress) -> None:
         over = progress.skipped + progress.done + progress.failed
@@ -129,14 +137,14 @@ def say_summary(console: Console, summary: Summary, out: Path) -> None:
     for name in summary.repeated:
         console.print(f"repeated, its record was damaged (kept in {out / 'damaged'}): {name}")
     for name, reason in summary.failed:
-        console.print(f"failed: {name}: {reason}", markup=False)
+        console.print(f"failed: {name}: {reason}")
 
 
 def _say_plan(console: Console, campaign: Campaign, out: Path, data_dir: Path | None) -> int:
     from unilth.sims.preflight import usable  # slow to import
 
-    usable(campaign.specs, data_dir=data_dir)
     todo = plan(campaign, out)
+    usable(campaign.specs, data_dir=data_dir, known=todo.known)
     console.print(
         f"{len(campaign.specs)} runs: {len(todo.finished)} finished, {len(todo.left)} to do"
         f"{f', {len(todo.damaged)} of them because their record is damaged' if todo.damaged else ''}; in {out}"

@@ -46,9 +46,8 @@ def main(argv: list[str]) -> int:
     for path, text in ((args.csv, comma_separated), (args.markdown, markdown), (args.latex, latex)):
         if path is not None:
             path.write_text(text(comparisons), encoding="utf-8")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
+    width = None if Console().is_terminal else LOG_WIDTH
+    console = Console(width=width, highlight=False, markup=False, emoji=False)  # records name things as they like
     for comparison in comparisons:
         for title, (head, *rows) in grids(comparison):
             table = Table(title=title, title_justify="left", title_style="bold")
@@ -58,5 +57,5 @@ def main(argv: list[str]) -> int:
                 table.add_row(*row)
             console.print(table)
         for note in comparison.notes:
-            console.print(f"- {note}", markup=False)
+            console.print(f"- {note}")
     return 0

@@ -118,6 +118,25 @@ def test_what_cannot_run_is_refused_before_the_first_run(tmp_path: Path, data_di
     assert pids(data_dir) == []
 
 
+def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, data_dir: Path) -> None:
+    from unilth.sims.data import load
+
+    campaign, check = of("lth", "omp", "dense"), "unilth.sims.preflight:usable"
+    now, store = load("digits").digest(), Store(tmp_path / "out")
+    store.create()
+    store.write(campaign.specs[0], {"data_digest": "0" * 64})
+    with pytest.raises(
+        UserError, match=rf"'digits' are others than .* \(digest {now[:12]}, then 000000000000\): give another"
+    ):
+        run_fake(campaign, store.root, data_dir, check=check)
+    assert plan(campaign, store.root).known == (("digits", None, "0" * 64),)
+    assert pids(data_dir) == []
+    store.set_aside(campaign.specs[0])
+    store.write(campaign.specs[0], {"data_digest": now})
+    summary = run_fake(campaign, store.root, data_dir, check=check)
+    assert summary.ok and (summary.skipped, summary.done) == (1, 2)
+
+
 def test_impossible_arguments_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="workers must be at least 1, not 0"):
@@ -170,7 +189,7 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     (tmp_path / "out").mkdir()
     specs = [json.loads(RunSpec(recipe).to_json()) for recipe in ("lth", "lth", "raises", "says")]
     heard: list[dict] = []
-    requests = [setup | {"path": list(sys.path)}, {"check": specs}, *({"spec": spec} for spec in specs)]
+    requests = [setup | {"path": list(sys.path)}, {"check": specs, "known": []}, *({"spec": spec} for spec in specs)]
     worker.serve(requests, heard.append)
     assert [message["event"] for message in heard] == ["ready", "checked", "done", "done", "failed", "said", "done"]
     assert heard[2]["seconds"] > 0.03 > heard[3]["seconds"]  # the second time it is there already
@@ -182,7 +201,8 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     worker.serve([setup | {"path": list(sys.path), "device": "cuda:999"}], heard.append)
     assert [message["event"] for message in heard] == ["refused"] and "device 'cuda:999'" in heard[0]["reason"]
     heard.clear()
-    worker.serve([setup | {"path": list(sys.path), "check": "fake_runs:refuses"}, {"check": specs}], heard.append)
+    asked = {"check": specs, "known": []}
+    worker.serve([setup | {"path": list(sys.path), "check": "fake_runs:refuses"}, asked], heard.append)
     assert heard[1] == {"event": "refused", "reason": "of 4 specs the first has an unknown recipe"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -126,4 +127,17 @@ def test_the_lock_of_a_dead_sweep_is_stale(tmp_path: Path) -> None:
         pass
     assert str(os.getpid()) in (tmp_path / ".lock").read_text()  # the file stays, as after a kill
     with locked(tmp_path, name="here"):
+        pass
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    number = errno.ENOLCK
+    with locked(tmp_path, name="here"):
+        pass
+    number = errno.EIO
+    with pytest.raises(OSError, match="refused"), locked(tmp_path, name="here"):
         pass

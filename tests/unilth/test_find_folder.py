@@ -1,0 +1,194 @@
+"""What lies in the folder of `unilth find` is never lost: one run at a time, and nothing of another run replaced."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+
+from unilth.cli import main
+from unilth.sims import one_run
+from unilth.sims.lock import locked
+from unilth.sims.spec import RunSpec
+
+QUICK = ["--epochs", "4", "--batch", "256"]
+
+
+def find(*argv: object) -> int:
+    return main(["find", *map(str, argv)])
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path, capsys):
+    with locked(tmp_path, name="here"):
+        assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out '{tmp_path}' is in use by another run (pid " in error and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_came_into_the_folder_meanwhile_stays(tmp_path, capsys, monkeypatch, seed):
+    """From a process without our lock: one on another machine, a copy."""
+    assert find("omp", "--seed", seed, "--out", tmp_path / "other", *QUICK) == 0
+    execute = one_run.execute
+
+    def disturbed(*args, **options):
+        found = execute(*args, **options)
+        for name in ("ticket.safetensors", "ticket.json", "record.json"):
+            (tmp_path / "a" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        return found
+
+    monkeypatch.setattr(one_run, "execute", disturbed)
+    capsys.readouterr()
+    assert find("omp", "--out", tmp_path / "a", *QUICK) == (0 if seed == 0 else 2)
+    shown = capsys.readouterr()
+    assert "found before" in shown.out if seed == 0 else "already holds a different ticket" in shown.err
+    for name in ("ticket.safetensors", "record.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+class Killed(BaseException):
+    """A kill, as far as a process can do that to itself."""
+
+
+def interrupted(folder, spec):
+    def progress(done, total, what):
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        one_run.find_into(spec, folder, progress=progress, every=0)
+    return folder / "checkpoint.safetensors"
+
+
+def test_the_checkpoint_of_another_run_is_not_given_up(tmp_path, capsys):
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    content = path.read_bytes()
+    assert find("omp", "--seed", 1, "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path} holds the checkpoint of another run" in error and error.count("\n") == 1
+    assert "give another folder" in error and f"remove {path}" in error
+    assert path.read_bytes() == content and not (tmp_path / "ticket.json").exists()
+    path.write_bytes(content[:-1])  # damaged: passed over, whoever's it was
+    assert find("omp", "--seed", 1, "--out", tmp_path, *QUICK) == 0
+    assert "is damaged or not a checkpoint: the run starts from the beginning" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_checkpoint_under_other_code_is_passed_over(tmp_path, capsys, monkeypatch):
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    monkeypatch.setattr("unilth.sims.execute.code_digest", lambda: "0")
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+    assert "is of another run (other code): the run starts" in capsys.readouterr().err and not path.exists()
+
+
+def test_a_finished_run_on_other_data_is_told_from_this_one(tmp_path, capsys, monkeypatch):
+    argv = ["omp", "--out", tmp_path / "a", *QUICK]
+    assert find(*argv) == 0
+    path = tmp_path / "a" / "record.json"
+    record = json.loads(path.read_text())
+    assert find(*argv, "--data-dir", tmp_path) == 0
+    path.write_text(json.dumps(record | {"data_digest": "0" * 64}))
+    capsys.readouterr()
+    assert find(*argv, "--data-dir", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path / 'a'} holds this run on other data (digest 000000000000, now " in error
+    assert "give another folder" in error and error.count("\n") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(one_run, "load", None)
+        assert find(*argv) == 0  # without --data-dir nothing is loaded
+    assert find(*argv, "--data-dir", tmp_path / "none") == 0
+    assert ": the data are not compared with those of the finished run" in capsys.readouterr().err
+
+
+DAMAGE = {
+    "a cut record": (lambda f: cut(f / "record.json"), "record.json' is not JSON"),
+    "an empty record": (lambda f: (f / "record.json").write_bytes(b""), "record.json' is not JSON"),
+    "a record that is a list": (lambda f: (f / "record.json").write_text("[]"), "record.json' is not a JSON object"),
+    "a spec with a misspelt key": (
+        lambda f: (f / "record.json").write_text('{"spec": {"recipe": "omp", "zzz": 1}}'),
+        "record.json': a run spec has no key 'zzz'",
+    ),
+    "cut facts": (lambda f: cut(f / "ticket.json"), "ticket.json' is not JSON"),
+    "missing facts": (lambda f: (f / "ticket.json").unlink(), "ticket.json' cannot be read (No such file"),
+    "cut tensors": (lambda f: cut(f / "ticket.safetensors"), "ticket.safetensors is not a safetensors file or is"),
+    "no tensors": (lambda f: (f / "ticket.safetensors").unlink(), "ticket.safetensors is missing or no file"),
+    "a flipped bit": (lambda f: flip(f / "ticket.safetensors"), "ticket.safetensors: 'fc1.weight' holds pruned"),
+    "cut facts and no record": (
+        lambda f: (cut(f / "ticket.json"), (f / "record.json").unlink()),
+        "ticket.json' is not JSON",
+    ),
+}  # fmt: skip
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    assert find("omp", "--out", folder, *QUICK) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_damaged_is_said_with_its_reason(done, tmp_path, capsys, name):
+    damage, reason = DAMAGE[name]
+    folder = shutil.copytree(done, tmp_path / "a")
+    damage(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {folder} holds a damaged run (" in error and reason in error and error.count("\n") == 1
+    assert "give another folder, or remove" in error and "different ticket" not in error
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
+    folder = shutil.copytree(done, tmp_path / "a")
+    assert find("omp", "--seed", 1, "--out", tmp_path / "b", *QUICK) == 0
+    for name in ("ticket.json", "ticket.safetensors"):
+        shutil.copy(tmp_path / "b" / name, folder / name)
+    assert find("omp", "--out", folder, *QUICK) == 2
+    assert "already holds a different ticket" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_half_written_goes_away(tmp_path):
+    names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
+    for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
+        (tmp_path / name).write_bytes(b"half")
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+    ours = {".lock", "record.json", "ticket.json", "ticket.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == ours | {".mine.json.abcdefgh", ".record.json.backup-of-mine"}
+
+
+@pytest.mark.parametrize("name", ["ticket.safetensors", "ticket.json", "record.json"])
+def test_a_full_disk_at_the_end_names_the_file(tmp_path, capsys, monkeypatch, name):
+    rename = os.replace
+
+    def full(source, target):
+        if os.fspath(target).endswith(name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    path = interrupted(tmp_path, RunSpec("omp", epochs=4, batch=256))
+    content = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / name} cannot be written (No space left on device): make room and run" in error
+    assert error.count("\n") == 1 and path.read_bytes() == content
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
