@@ -13,7 +13,7 @@ from unilth.sims.invariants.catalogue import catalogue, find_invariant
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
 from unilth.sims.invariants.report import Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
-from unilth.sims.invariants.targets import Loaded, load
+from unilth.sims.invariants.targets import Loaded, importable, load
 
 HOLDS = ("passed", "not-applicable", "unexpected-pass")
 
@@ -43,7 +43,8 @@ class Session:
     def row(self, invariant: Invariant) -> Row:
         """The outcome of one invariant; what it needs is run first."""
         if invariant.id not in self.rows:
-            self.rows[invariant.id] = self._run(invariant)
+            with importable(self.loaded.folder):
+                self.rows[invariant.id] = self._run(invariant)
         return self.rows[invariant.id]
 
     def _run(self, invariant: Invariant) -> Row:
@@ -195,7 +196,8 @@ def check(
     if case is not None:
         if len(chosen) != 1 or ids is None:
             raise UserError("case replays one invariant: name it with only (--only ID)")
-        rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
+        with importable(session.loaded.folder):
+            rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
         rows = tuple(session.row(invariant) for invariant in chosen)
     rows += session.blocking(rows)

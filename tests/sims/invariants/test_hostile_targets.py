@@ -147,7 +147,7 @@ def ticket(tmp_path, recipe="omp", **tensors) -> SavedTicket:
 def judged(saved: SavedTicket, id: str) -> str | None:
     session = Session.__new__(Session)
     session.__dict__.update(search=False, kind=saved.kind, expected={}, rows={})
-    session.loaded = SimpleNamespace(claims=saved, address="t", name="t")
+    session.loaded = SimpleNamespace(claims=saved, address="t", name="t", folder=None)
     session.subject = SimpleNamespace(claims=saved, plan=Plan())
     row = session.row(next(row for row in SAVED if row.id == id))
     return row.got if row.status == "violated" else row.status

@@ -1,12 +1,13 @@
 """Targets: what names a thing under check, and what is said when it cannot be used."""
 
 import shlex
+import subprocess
 import sys
 
 import pytest
 
 from unilth.errors import UserError
-from unilth.sims.invariants import check, mask_rule
+from unilth.sims.invariants import check, mask_rule, parametrize_with_invariants
 from unilth.sims.invariants.ours import global_magnitude
 from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.targets import load
@@ -158,3 +159,64 @@ def test_an_object_of_a_test_file_has_an_address_that_loads():
 def test_an_undecorated_object():
     with pytest.raises(UserError, match="@mask_rule"):
         load(ranked)
+
+
+LATE = """
+from unilth.sims.invariants import mask_rule
+
+@mask_rule(scope="global", keeps="largest")
+def rule(scores, sparsity, *, within=None, generator=None):
+    from latecomer import global_magnitude
+    return global_magnitude(scores, sparsity, within=within)
+"""
+
+
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """A folder with a rule that imports its neighbour when it is called; the working directory is another one."""
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "latecomer.py").write_text("from unilth.sims.invariants.ours import global_magnitude\n")
+    (tmp_path / "lazily.py").write_text("def __getattr__(name):\n    import late\n    return getattr(late, name)\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    yield tmp_path
+    for name in ("late", "latecomer", "lazily"):
+        sys.modules.pop(name, None)
+
+
+CASE = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}
+
+
+@pytest.mark.parametrize("text", ["../late.py:rule", "../lazily.py:rule", "late:rule", "lazily:rule"])
+@pytest.mark.parametrize("options", [{}, {"case": CASE}])
+def test_a_neighbour_that_is_imported_when_it_is_needed_is_found(late, text, options, monkeypatch):
+    if "/" not in text:
+        monkeypatch.chdir(late)
+    path = list(sys.path)
+    report = check(text, budget="quick", only="mask-order", **options)
+    assert report.ok and sys.path == path, str(report)
+
+
+def test_a_neighbour_of_a_part_of_a_package_is_found_late(late):
+    package = late / "whole"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text(LATE)
+    assert check("../whole/part.py:rule", budget="quick", only="mask-order").ok
+    for name in ("whole", "whole.part"):
+        del sys.modules[name]
+
+
+def test_a_neighbour_is_found_late_in_pytest(late):
+    @parametrize_with_invariants(["../late.py:rule"])
+    def test_late(target, invariant):
+        invariant(target)
+
+    (parameter,) = (each for each in test_late.pytestmark[0].args[1] if each.id.endswith("mask-names"))
+    test_late(*parameter.values)
+
+
+def test_the_command_finds_a_neighbour_late(late):
+    words = [sys.executable, "-m", "unilth", "check", "../late.py:rule", "--only", "mask-order", "--budget", "quick"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
