@@ -10,7 +10,7 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
 from unilth.sims.invariants.report import Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
 from unilth.sims.invariants.targets import Loaded, importable, load
@@ -73,7 +73,9 @@ class Session:
             tried += more
             if small is not None:
                 return self._violated(invariant, small, tried, started)
-        except Exception as error:  # the kit's own failure must be told from the target's
+        except ENDS:
+            raise
+        except BaseException as error:  # the kit's own failure must be told from the target's
             text = f"{type(error).__name__}: {first_line(error)}"
             return self._row(invariant, "error", tried, started, got=text, expected="the kit to be able to judge")
         return self._good(invariant, tried, started)
@@ -89,11 +91,11 @@ class Session:
         try:
             if violated(invariant, self.subject, case):
                 return self._violated(invariant, case, 1, started)
-        except UserError:
+        except (UserError, *ENDS):
             raise
         except NotJudged as reason:
             return self._row(invariant, "not-applicable", note=str(reason))
-        except Exception as error:
+        except BaseException as error:
             for id in invariant.needs:
                 row = self._prerequisite(find_invariant(id, self.kind, "prerequisite"), case)
                 if row is not None:
@@ -110,7 +112,9 @@ class Session:
         started = time.perf_counter()
         try:
             return self._violated(invariant, case, 1, started) if violated(invariant, self.subject, case) else None
-        except Exception:  # then it is the case that cannot be used
+        except ENDS:
+            raise
+        except BaseException:  # then it is the case that cannot be used
             return None
 
     def blocking(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.invariants.declarations import Claims, claims_of
-from unilth.sims.invariants.invariant import first_line
+from unilth.sims.invariants.invariant import ENDS, raised
 from unilth.sims.invariants.saved import SavedTicket, open_ticket
 
 DECORATORS = (
@@ -133,7 +133,9 @@ def _load_module(name: str, target: str, folder: str) -> ModuleType:
                     f"target {target!r}: there is no module {missing!r} here or among the installed ones"
                 ) from None
             raise UserError(f"target {target!r}: importing {name} needs {missing!r}, which is not installed") from None
-        except (Exception, SystemExit) as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             raise UserError(_failed(target, name, error)) from None
 
 
@@ -161,8 +163,10 @@ def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
     with importable(folder):
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[name]
+        except BaseException as error:
+            sys.modules.pop(name, None)
+            if isinstance(error, ENDS):
+                raise
             raise UserError(_failed(target, str(path), error)) from None
     return module, folder
 
@@ -178,10 +182,11 @@ def _load_part(path: Path, target: str) -> tuple[str, ModuleType | None]:
 
 def _failed(target: str, place: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"target {target!r}: {place} has a syntax error in line {error.lineno}: {error.msg}"
+        line = "" if error.lineno is None else f" in line {error.lineno}"  # None: the file is not even text
+        return f"target {target!r}: {place} has a syntax error{line}: {error.msg}"
     if isinstance(error, ModuleNotFoundError):
         return f"target {target!r}: importing {place} needs {error.name!r}, which is not installed"
-    return f"target {target!r}: importing {place} raised {type(error).__name__}: {first_line(error)}"
+    return f"target {target!r}: importing {place} {raised(error)}"
 
 
 def _describe(target: object) -> str:

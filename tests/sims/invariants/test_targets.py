@@ -56,6 +56,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "wants.py").write_text("import absent\n")
     (tmp_path / "breaks.py").write_text("1 / 0\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "skips.py").write_text("import pytest\npytest.importorskip('surely_not_installed')\n")
+    (tmp_path / "cancels.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
+    (tmp_path / "own.py").write_text("class Own(BaseException): pass\nraise Own('x\\ny')\n")
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "binary.py").write_bytes(b"x = 1\0\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     for name in [name for name in sys.modules if name in ("mine", "helper") or name.startswith("_unilth_target_")]:
@@ -124,12 +129,25 @@ def test_a_file_of_a_package_may_import_its_neighbours(folder, tmp_path_factory,
         ("breaks.py:f", "ZeroDivisionError"),
         ("breaks:f", "ZeroDivisionError"),
         ("exits.py:f", "SystemExit"),
+        ("skips.py:f", "raised Skipped: could not import 'surely_not_installed'"),
+        ("skips:f", "raised Skipped: could not import 'surely_not_installed'"),
+        ("cancels.py:f", "raised CancelledError: CancelledError$"),
+        ("cancels:f", "raised CancelledError: CancelledError$"),
+        ("own.py:f", "raised Own: x$"),
+        ("binary.py:f", "has a syntax error: .*null bytes"),
     ],
 )
 def test_a_target_that_cannot_be_used_is_one_sentence(folder, text, words):
     with pytest.raises(UserError, match=words) as caught:
         load(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["interrupts.py:f", "interrupts:f"])
+def test_ctrl_c_ends_an_import(folder, text):
+    with pytest.raises(KeyboardInterrupt):
+        load(text)
+    assert not [name for name in sys.modules if "interrupts" in name]
 
 
 def test_objects_have_an_address_where_they_can_be_loaded_again():
