@@ -11,6 +11,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
 from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.replayed import refuse_odd
 from unilth.sims.invariants.report import Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
 from unilth.sims.invariants.targets import Loaded, importable, load
@@ -85,9 +86,11 @@ class Session:
 
     def replay(self, invariant: Invariant, case: Case) -> Row:
         """The outcome of one invariant on one given case; prerequisites are only asked where it cannot be judged."""
+        excuse = invariant.excuse(self.subject.claims)
+        if excuse:
+            return self._row(invariant, "not-applicable", note=excuse)
+        refuse_odd(invariant, self.subject.claims, case)
         started = time.perf_counter()
-        if not isinstance(case, dict):
-            raise UserError(f"case {str(case)[:80]!r} must be a JSON object, as a replay line shows it")
         try:
             if violated(invariant, self.subject, case):
                 return self._violated(invariant, case, 1, started)
@@ -211,8 +214,10 @@ def check(
 def _parse(case: Case | str) -> Case:
     """The case as plain JSON: numbers are finite, so that it can be printed and pasted again."""
     try:
-        found = dict(json.loads(case)) if isinstance(case, str) else case
+        found = json.loads(case) if isinstance(case, str) else case
         json.dumps(found, allow_nan=False)
+        if not isinstance(found, dict):
+            raise TypeError(f"it is of the type {type(found).__name__}")
     except (ValueError, TypeError, RecursionError) as error:
         text = case if isinstance(case, str) else repr(case)
         raise UserError(

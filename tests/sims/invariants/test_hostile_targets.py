@@ -228,7 +228,7 @@ def test_a_case_of_another_ticket_is_refused(tmp_path):
     path = tmp_path / "t" / "ticket.safetensors"
     ticket(tmp_path / "t")
     assert check(str(path), only="ticket-zeros", case={"file": path.name}).ok
-    with pytest.raises(UserError, match=r"is none of ticket\.safetensors"):
+    with pytest.raises(UserError, match=r"none of ticket-zeros \(the file is ticket\.safetensors\)"):
         check(str(path), only="ticket-zeros", case={"file": "other"})
 
 
