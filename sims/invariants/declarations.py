@@ -163,5 +163,13 @@ def ticket_finder(
 
 def claims_of(target: object) -> Claims | None:
     """The declaration attached to ``target``, or None."""
-    found = getattr(target, ATTRIBUTE, None)
+    found = said(target, ATTRIBUTE)
     return found if isinstance(found, MaskRule | PenaltySchedule | TicketFinder) else None
+
+
+def said(target: object, name: str) -> Any:
+    """An attribute, or None where there is none, or a proxy cannot tell now (there is no request, no connection)."""
+    try:
+        return getattr(target, name, None)
+    except Exception:
+        return None

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.invariants.declarations import Claims, claims_of
+from unilth.sims.invariants.declarations import Claims, claims_of, said
 from unilth.sims.invariants.invariant import ENDS, raised
 from unilth.sims.invariants.saved import SavedTicket, open_ticket
 
@@ -64,14 +64,18 @@ def load(target: object) -> Loaded:
         module = _load_module(place, target, folder)
     found: Any = module
     for part in name.split("."):
-        with importable(folder):  # a module's own __getattr__ may import
-            there = hasattr(found, part)
-        if not there:
+        try:
+            with importable(folder):  # a module's own __getattr__ may import
+                found = getattr(found, part)
+        except AttributeError:
             offered = [key for key, value in vars(module).items() if claims_of(value) is not None]
             near = difflib.get_close_matches(name, offered) or offered
             hint = f"it declares {', '.join(near)}" if near else "it declares nothing that can be checked"
-            raise UserError(f"target {target!r}: {place} has no {name!r}; {hint}")
-        found = getattr(found, part)
+            raise UserError(f"target {target!r}: {place} has no {name!r}; {hint}") from None
+        except ENDS:
+            raise
+        except BaseException as error:
+            raise UserError(f"target {target!r}: looking up {part!r} in {place} {raised(error)}") from None
     return Loaded(target, target, *_declared(found, target), folder)
 
 
@@ -91,17 +95,17 @@ def _declared(found: Any, name: str) -> tuple[Callable[..., Any], Claims]:
 
 def _ours(found: Callable[..., Any]) -> str | None:
     """The address of our own declared rule or schedule, where somebody names what lies behind it."""
-    if not str(getattr(found, "__module__", "")).startswith("unilth.sims."):
+    if not str(said(found, "__module__")).startswith("unilth.sims."):
         return None
     ours = importlib.import_module("unilth.sims.invariants.ours")
-    name = getattr(found, "__name__", "")
+    name = said(found, "__name__") or ""
     return None if claims_of(getattr(ours, name, None)) is None else f"{ours.__name__}:{name}"
 
 
 def _suggest(found: Callable[..., Any]) -> str:
     try:
         first = next(iter(inspect.signature(found).parameters), "")
-    except (TypeError, ValueError):
+    except Exception:  # it has no signature, or is a proxy that cannot tell now
         first = ""
     for parameter, decorator in DECORATORS:
         if parameter in first:
@@ -141,7 +145,7 @@ def _load_module(name: str, target: str, folder: str) -> ModuleType:
 
 def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
     """The file as a module, and the folder that it imports from."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file it takes names that no file can have
         raise UserError(f"target {target!r}: there is no file {str(path)!r}")
     resolved = path.resolve()
     if (resolved.parent / "__init__.py").is_file():
@@ -150,7 +154,7 @@ def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
             return found, root
     folder = str(resolved.parent)
     # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
-    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
+    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:8]}"
     digest = hashlib.sha256(resolved.read_bytes()).hexdigest()  # the file may have been edited since, as in a notebook
     if getattr(sys.modules.get(name), "__unilth_digest__", None) == digest:
         return sys.modules[name], folder
@@ -190,12 +194,12 @@ def _failed(target: str, place: str, error: BaseException) -> str:
 
 
 def _describe(target: object) -> str:
-    return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__name__)}"
+    return f"{said(target, '__module__') or '?'}:{said(target, '__qualname__') or type(target).__name__}"
 
 
 def _address(target: object) -> str | None:
     """A text that loads this very object again, or None (a lambda, a local function, a notebook's cell)."""
-    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    module, name = said(target, "__module__"), said(target, "__qualname__")
     if not module or not name or "<" in name:
         return None
     loaded = sys.modules.get(module)

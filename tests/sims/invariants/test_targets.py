@@ -1,5 +1,6 @@
 """Targets: what names a thing under check, and what is said when it cannot be used."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -238,3 +239,71 @@ def test_the_command_finds_a_neighbour_late(late):
     words = [sys.executable, "-m", "unilth", "check", "../late.py:rule", "--only", "mask-order", "--budget", "quick"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PROXY = """
+from unilth.sims.invariants import penalty_schedule
+
+class Proxy:
+    def __getattr__(self, name):
+        raise RuntimeError("outside of a request")
+
+class Called(Proxy):
+    def __call__(self, step):
+        return 0.0
+
+request, called = Proxy(), Called()
+
+@penalty_schedule(ceiling=1.0, steps=10)
+def ramp(step):
+    return min(step / 10, 1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "words"),
+    [
+        (PROXY, "rampp", "has no 'rampp'; it declares ramp$"),
+        (PROXY, "request", "is of the type Proxy, not a function"),
+        (PROXY, "request.inner", "looking up 'inner' in .* raised RuntimeError: outside of a request"),
+        (PROXY, "called", "declares nothing; put @mask_rule"),
+        (
+            "def __getattr__(name):\n    raise RuntimeError('lazy')\n",
+            "x",
+            "looking up 'x' in .* raised RuntimeError: lazy",
+        ),
+        (
+            "def __getattr__(name):\n    import surely_not_installed\n",
+            "x",
+            "raised ModuleNotFoundError: No module named",
+        ),
+        ("import pytest\ndef __getattr__(name):\n    pytest.skip('no')\n", "x", "raised Skipped: no"),
+        ("def __getattr__(name):\n    raise AttributeError(name)\n", "x", "has no 'x'; it declares nothing"),
+    ],
+)
+def test_a_module_that_answers_when_it_is_asked_is_one_sentence(tmp_path, source, name, words):
+    (tmp_path / "proxies.py").write_text(source)
+    with pytest.raises(UserError, match=words) as caught:
+        load(f"{tmp_path / 'proxies.py'}:{name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_proxy_declares_nothing():
+    space: dict = {}
+    exec(PROXY, space)
+    for name, words in (("request", "not a function"), ("called", "declares nothing")):
+        with pytest.raises(UserError, match=words):
+            check(space[name])
+
+
+@pytest.mark.parametrize("text", [f"{'a' * 5000}.safetensors", f"{'a' * 5000}.py:f", "a\0.safetensors", "a\0.py:f"])
+def test_a_name_that_no_file_can_have_is_one_sentence(text):
+    with pytest.raises(UserError, match=r"there is no (such )?file"):
+        load(text)
+
+
+def test_a_file_name_that_is_no_text_loads(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")
+    with open(path, "w") as file:
+        file.write(PROXY)
+    assert check(f"{path}:ramp", budget="quick", only="schedule-number").ok
