@@ -34,11 +34,13 @@ class Session:
         self.loaded: Loaded = load(target)
         self.kind = self.loaded.claims.kind
         self.subject = Subject(self.loaded.call, self.loaded.claims, plan)
+        if not isinstance(expected_failures, Mapping | None):
+            raise UserError(f"expected_failures={expected_failures!r} must be a dict, {{id: reason}}")
         self.expected = dict(expected_failures or {})
         for id, reason in self.expected.items():
-            find_invariant(id, self.kind, "expected failure")
-            if not str(reason).strip():
-                raise UserError(f"expected failure {id!r} needs a reason")
+            find_invariant(str(id), self.kind, "expected failure")
+            if not isinstance(reason, str) or not reason.strip():
+                raise UserError(f"expected failure {id!r} needs a reason: give it as text")
         self.rows: dict[str, Row] = {}
 
     def row(self, invariant: Invariant) -> Row:
@@ -188,7 +190,8 @@ def check(
         budget: "quick", "standard" or "thorough": how many cases, which networks.
         seed: fixes every case that is drawn.
         only: report this invariant (or these) only, and what keeps it blocked.
-        case: replay one case, a JSON object or its text; needs ``only`` with one id.
+        case: replay one case, a JSON object or its text; needs ``only`` with one id. One that the invariant is not
+            about, and that would blame a target which is right, is refused.
         expected_failures: ``{id: reason}``; such a failure counts as *expected*, and a pass as *unexpected-pass*.
 
     Returns:
@@ -198,10 +201,9 @@ def check(
         UserError: (a ValueError) if an argument cannot be used; a violation is never raised, it is in the report.
     """
     session = Session(target, Plan(budget, seed), expected_failures)
-    ids = (only,) if isinstance(only, str) else None if only is None else tuple(only)
-    chosen = catalogue(session.kind) if ids is None else tuple(find_invariant(id, session.kind, "only") for id in ids)
+    chosen = _chosen(only, session.kind)
     if case is not None:
-        if len(chosen) != 1 or ids is None:
+        if len(chosen) != 1 or only is None:
             raise UserError("case replays one invariant: name it with only (--only ID)")
         with importable(session.loaded.folder):
             rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
@@ -209,6 +211,20 @@ def check(
         rows = tuple(session.row(invariant) for invariant in chosen)
     rows += session.blocking(rows)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
+
+
+def _chosen(only: str | Iterable[str] | None, kind: str) -> tuple[Invariant, ...]:
+    """The invariants to report, each once."""
+    if only is None:
+        return catalogue(kind)
+    ids = [only] if isinstance(only, str) else list(only) if isinstance(only, Iterable) else [only]
+    if not all(isinstance(id, str) for id in ids):
+        raise UserError(f"only={only!r} must be an id of the catalogue, or several")
+    if not ids:
+        raise UserError(
+            f"only={only!r} names no invariant, so that nothing would be checked: name one, or leave it out"
+        )
+    return tuple(find_invariant(id, kind, "only") for id in dict.fromkeys(ids))
 
 
 def _parse(case: Case | str) -> Case:

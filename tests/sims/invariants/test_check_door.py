@@ -215,6 +215,16 @@ def test_an_impossible_declaration_is_one_sentence(declare, words):
         ({"only": "mask-scale", "case": {"scores": {"a": [1, 2]}, "sparsity": 0.5}}, "none of mask-scale"),
         ({"expected_failures": {"mask-ordr": "x"}}, "mask-order"),
         ({"expected_failures": {"mask-order": " "}}, "needs a reason"),
+        ({"expected_failures": {"mask-order": None}}, "needs a reason"),
+        ({"expected_failures": ["mask-order"]}, r"expected_failures=\['mask-order'\] must be a dict"),
+        ({"expected_failures": "mask-order:x"}, "expected_failures='mask-order:x' must be a dict"),
+        ({"expected_failures": {5: "x"}}, "expected failure '5' is no"),
+        ({"only": []}, r"only=\[\] names no invariant"),
+        ({"only": ()}, r"only=\(\) names no invariant"),
+        ({"only": 5}, "only=5 must be an id"),
+        ({"only": [5]}, r"only=\[5\] must be an id"),
+        ({"only": "mask-order", "case": []}, "is no JSON object"),
+        ({"only": "mask-order", "case": 5}, "is no JSON object"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_one_sentence(arguments, words):
@@ -225,6 +235,8 @@ def test_an_argument_that_cannot_be_used_is_one_sentence(arguments, words):
 def test_only_takes_several():
     report = check(global_magnitude, only=["mask-order", "mask-names"], budget="quick")
     assert [r.id for r in report.invariants] == ["mask-order", "mask-names"]
+    twice = check(global_magnitude, only=["mask-names", "mask-names"], budget="quick")
+    assert [r.id for r in twice.invariants] == ["mask-names"]
 
 
 def test_text_forms():
