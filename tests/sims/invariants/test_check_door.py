@@ -187,6 +187,8 @@ def test_decorators_attach_a_frozen_declaration_and_nothing_else():
         (lambda: penalty_schedule(ceiling=-1.0, steps=3), "ceiling=-1.0"),
         (lambda: penalty_schedule(ceiling=1.0, steps=0), "steps=0"),
         (lambda: penalty_schedule(ceiling=1.0, steps=2.5), "steps=2.5"),
+        (lambda: penalty_schedule(ceiling=1.0, steps=10**30), "at most 10"),
+        (lambda: penalty_schedule(ceiling=10**400, steps=3), "ceiling=1000"),
         (lambda: ticket_finder(keeps="best"), "keeps='best'"),
         (lambda: ticket_finder(handles={"quantum"}), "handles='quantum'"),
         (lambda: ticket_finder(stops_early=0), "stops_early=0"),
