@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import NamedTuple
@@ -12,11 +13,15 @@ from unilth.errors import UserError
 
 
 class Command(NamedTuple):
-    """One subcommand: its name, the module whose ``main(argv) -> int`` runs it, and what it does in one line."""
+    """One subcommand: its name, the module whose ``main(argv) -> int`` runs it, and what it does in one line.
+
+    ``resumes``: whether the same command goes on where it was interrupted.
+    """
 
     name: str
     module: str
     help: str
+    resumes: bool = False
 
 
 COMMANDS = (
@@ -24,15 +29,26 @@ COMMANDS = (
         "reproduce",
         "unilth.commands.reproduce",
         "prove, check, train, draw and report: everything, small, on real data",
+        resumes=True,
     ),
     Command("prove", "unilth.commands.prove", "run the theorems as tests and print the ledger"),
     Command(
         "check", "unilth.commands.check", "check a mask rule, penalty schedule or ticket finder against the invariants"
     ),
-    Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it"),
-    Command("sweep", "unilth.commands.sweep", "run a campaign: a grid of tickets in worker processes, resumable"),
+    Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it", resumes=True),
+    Command(
+        "sweep",
+        "unilth.commands.sweep",
+        "run a campaign: a grid of tickets in worker processes, resumable",
+        resumes=True,
+    ),
     Command("table", "unilth.commands.table", "print the comparison table of finished runs"),
-    Command("endpoints", "unilth.commands.endpoints", "measure where the closed forms hold on a real network"),
+    Command(
+        "endpoints",
+        "unilth.commands.endpoints",
+        "measure where the closed forms hold on a real network",
+        resumes=True,
+    ),
     Command("figures", "unilth.commands.figures", "regenerate figures with their data and provenance"),
 )
 
@@ -95,10 +111,14 @@ def main(argv: list[str] | None = None) -> int:
             return complain(f"`unilth {chosen.name}` needs a file and {error.filename} is a folder: name a file in it")
         return complain(f"`unilth {chosen.name}` cannot read or write{where}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("unilth: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
+        kept = "; what was finished is kept, the same command goes on" if chosen.resumes else ""
+        print(f"unilth: interrupted{kept}", file=sys.stderr)
         return 130
 
 
 def run() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, as a name that is no text, is escaped
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -6,7 +6,7 @@ called, pickled, wrapped and tested as before), and no list of variants is kept 
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -17,6 +17,8 @@ ATTRIBUTE = "__unilth_claims__"
 SCOPES = ("global", "layer", "other")
 KEEPS = ("largest", "random", "other")
 ABILITIES = ("dropout", "tied", "frozen", "bfloat16", "optimizer-state")
+MOST_STEPS = 10**15
+"""More than anybody trains; steps far behind the last one still fit 64 bits."""
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
@@ -70,10 +72,10 @@ class PenaltySchedule:
 
     def __post_init__(self) -> None:
         number = isinstance(self.ceiling, int | float) and not isinstance(self.ceiling, bool)
-        if not (number and math.isfinite(self.ceiling) and self.ceiling >= 0):
+        if not (number and 0 <= self.ceiling <= sys.float_info.max):
             raise UserError(f"ceiling={self.ceiling!r} must be a finite number that is at least 0")
-        if not (isinstance(self.steps, int) and not isinstance(self.steps, bool) and self.steps >= 1):
-            raise UserError(f"steps={self.steps!r} must be a whole number of steps, at least 1")
+        if not (isinstance(self.steps, int) and not isinstance(self.steps, bool) and 1 <= self.steps <= MOST_STEPS):
+            raise UserError(f"steps={self.steps!r} must be a whole number of steps, at least 1 and at most 10**15")
 
 
 @dataclass(frozen=True)
@@ -163,5 +165,13 @@ def ticket_finder(
 
 def claims_of(target: object) -> Claims | None:
     """The declaration attached to ``target``, or None."""
-    found = getattr(target, ATTRIBUTE, None)
+    found = said(target, ATTRIBUTE)
     return found if isinstance(found, MaskRule | PenaltySchedule | TicketFinder) else None
+
+
+def said(target: object, name: str) -> Any:
+    """An attribute, or None where there is none, or a proxy cannot tell now (there is no request, no connection)."""
+    try:
+        return getattr(target, name, None)
+    except Exception:
+        return None

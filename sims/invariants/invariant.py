@@ -68,43 +68,50 @@ class Subject:
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the target; an exception on an input that the contract allows is a violation, with its text."""
-        try:
-            return self.target(*args, **kwargs)
-        except RAISED as error:
-            fail(got=_raised(error), expected="an answer, without an exception")
+        return self._answer((), "an answer, without an exception", args, kwargs)
 
     def may_reject(self, expected: str, *args: Any, **kwargs: Any) -> Any:
         """Call the target with input that it may refuse by ValueError, and by nothing else: its answer, or REJECTED."""
-        try:
-            return self.target(*args, **kwargs)
-        except ValueError:
-            return REJECTED
-        except RAISED as error:  # a TypeError or IndexError deep inside is no clear refusal
-            fail(got=_raised(error), expected=expected)
+        return self._answer((ValueError,), expected, args, kwargs)
 
     def must_reject(self, what: str, *args: Any, **kwargs: Any) -> None:
         """Call the target with unusable input and require ValueError."""
+        answer = self._answer((ValueError,), f"ValueError on {what}", args, kwargs)
+        if answer is not REJECTED:
+            fail(got=f"accepted it and answered {type(answer).__name__}", expected=f"ValueError on {what}")
+
+    def _answer(self, refusals: tuple[type[Exception], ...], expected: str, args: Any, kwargs: Any) -> Any:
+        """The target's answer, or REJECTED; whatever else it raises is a violation."""
         try:
-            answer = self.target(*args, **kwargs)
-        except ValueError:
-            return
-        except RAISED as error:
-            fail(got=_raised(error), expected=f"ValueError on {what}")
-        fail(got=f"accepted it and answered {type(answer).__name__}", expected=f"ValueError on {what}")
+            return self.target(*args, **kwargs)
+        except refusals:
+            return REJECTED
+        except ENDS:
+            raise
+        except BaseException as error:  # a TypeError or IndexError deep inside is no clear refusal
+            fail(got=raised(error), expected=expected)
 
 
 REJECTED = object()
-RAISED = (Exception, SystemExit)
-"""Whatever the target raises is its answer; its sys.exit() must not be ours."""
+ENDS = (KeyboardInterrupt, GeneratorExit)
+"""Ctrl-C and a closed generator end the check. All else that a target raises is its answer: its sys.exit() must not be
+ours, and pytest's skip and fail, or asyncio's cancellation, are no Exception either."""
 
 
-def _raised(error: BaseException) -> str:
+def raised(error: BaseException) -> str:
+    """What was raised, in words."""
     return f"raised {type(error).__name__}: {first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's text (of its kind where it has none), at most 200 characters."""
-    lines = str(error).splitlines() or [type(error).__name__]
+    try:
+        text = str(error)
+    except ENDS:
+        raise
+    except BaseException:  # a text that cannot be had must not stand for what was raised
+        text = ""
+    lines = text.splitlines() or [type(error).__name__]
     return lines[0][:200]
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
+from unilth.sims.invariants.replayed import refuse_odd
 from unilth.sims.invariants.report import Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
-from unilth.sims.invariants.targets import Loaded, load
+from unilth.sims.invariants.targets import Loaded, importable, load
 
 HOLDS = ("passed", "not-applicable", "unexpected-pass")
 
@@ -33,17 +34,20 @@ class Session:
         self.loaded: Loaded = load(target)
         self.kind = self.loaded.claims.kind
         self.subject = Subject(self.loaded.call, self.loaded.claims, plan)
+        if not isinstance(expected_failures, Mapping | None):
+            raise UserError(f"expected_failures={expected_failures!r} must be a dict, {{id: reason}}")
         self.expected = dict(expected_failures or {})
         for id, reason in self.expected.items():
-            find_invariant(id, self.kind, "expected failure")
-            if not str(reason).strip():
-                raise UserError(f"expected failure {id!r} needs a reason")
+            find_invariant(str(id), self.kind, "expected failure")
+            if not isinstance(reason, str) or not reason.strip():
+                raise UserError(f"expected failure {id!r} needs a reason: give it as text")
         self.rows: dict[str, Row] = {}
 
     def row(self, invariant: Invariant) -> Row:
         """The outcome of one invariant; what it needs is run first."""
         if invariant.id not in self.rows:
-            self.rows[invariant.id] = self._run(invariant)
+            with importable(self.loaded.folder):
+                self.rows[invariant.id] = self._run(invariant)
         return self.rows[invariant.id]
 
     def _run(self, invariant: Invariant) -> Row:
@@ -72,7 +76,9 @@ class Session:
             tried += more
             if small is not None:
                 return self._violated(invariant, small, tried, started)
-        except Exception as error:  # the kit's own failure must be told from the target's
+        except ENDS:
+            raise
+        except BaseException as error:  # the kit's own failure must be told from the target's
             text = f"{type(error).__name__}: {first_line(error)}"
             return self._row(invariant, "error", tried, started, got=text, expected="the kit to be able to judge")
         return self._good(invariant, tried, started)
@@ -82,17 +88,19 @@ class Session:
 
     def replay(self, invariant: Invariant, case: Case) -> Row:
         """The outcome of one invariant on one given case; prerequisites are only asked where it cannot be judged."""
+        excuse = invariant.excuse(self.subject.claims)
+        if excuse:
+            return self._row(invariant, "not-applicable", note=excuse)
+        refuse_odd(invariant, self.subject.claims, case)
         started = time.perf_counter()
-        if not isinstance(case, dict):
-            raise UserError(f"case {str(case)[:80]!r} must be a JSON object, as a replay line shows it")
         try:
             if violated(invariant, self.subject, case):
                 return self._violated(invariant, case, 1, started)
-        except UserError:
+        except (UserError, *ENDS):
             raise
         except NotJudged as reason:
             return self._row(invariant, "not-applicable", note=str(reason))
-        except Exception as error:
+        except BaseException as error:
             for id in invariant.needs:
                 row = self._prerequisite(find_invariant(id, self.kind, "prerequisite"), case)
                 if row is not None:
@@ -109,7 +117,9 @@ class Session:
         started = time.perf_counter()
         try:
             return self._violated(invariant, case, 1, started) if violated(invariant, self.subject, case) else None
-        except Exception:  # then it is the case that cannot be used
+        except ENDS:
+            raise
+        except BaseException:  # then it is the case that cannot be used
             return None
 
     def blocking(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -180,7 +190,8 @@ def check(
         budget: "quick", "standard" or "thorough": how many cases, which networks.
         seed: fixes every case that is drawn.
         only: report this invariant (or these) only, and what keeps it blocked.
-        case: replay one case, a JSON object or its text; needs ``only`` with one id.
+        case: replay one case, a JSON object or its text; needs ``only`` with one id. One that the invariant is not
+            about, and that would blame a target which is right, is refused.
         expected_failures: ``{id: reason}``; such a failure counts as *expected*, and a pass as *unexpected-pass*.
 
     Returns:
@@ -190,23 +201,39 @@ def check(
         UserError: (a ValueError) if an argument cannot be used; a violation is never raised, it is in the report.
     """
     session = Session(target, Plan(budget, seed), expected_failures)
-    ids = (only,) if isinstance(only, str) else None if only is None else tuple(only)
-    chosen = catalogue(session.kind) if ids is None else tuple(find_invariant(id, session.kind, "only") for id in ids)
+    chosen = _chosen(only, session.kind)
     if case is not None:
-        if len(chosen) != 1 or ids is None:
+        if len(chosen) != 1 or only is None:
             raise UserError("case replays one invariant: name it with only (--only ID)")
-        rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
+        with importable(session.loaded.folder):
+            rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
         rows = tuple(session.row(invariant) for invariant in chosen)
     rows += session.blocking(rows)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
 
 
+def _chosen(only: str | Iterable[str] | None, kind: str) -> tuple[Invariant, ...]:
+    """The invariants to report, each once."""
+    if only is None:
+        return catalogue(kind)
+    ids = [only] if isinstance(only, str) else list(only) if isinstance(only, Iterable) else [only]
+    if not all(isinstance(id, str) for id in ids):
+        raise UserError(f"only={only!r} must be an id of the catalogue, or several")
+    if not ids:
+        raise UserError(
+            f"only={only!r} names no invariant, so that nothing would be checked: name one, or leave it out"
+        )
+    return tuple(find_invariant(id, kind, "only") for id in dict.fromkeys(ids))
+
+
 def _parse(case: Case | str) -> Case:
     """The case as plain JSON: numbers are finite, so that it can be printed and pasted again."""
     try:
-        found = dict(json.loads(case)) if isinstance(case, str) else case
+        found = json.loads(case) if isinstance(case, str) else case
         json.dumps(found, allow_nan=False)
+        if not isinstance(found, dict):
+            raise TypeError(f"it is of the type {type(found).__name__}")
     except (ValueError, TypeError, RecursionError) as error:
         text = case if isinstance(case, str) else repr(case)
         raise UserError(

@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.invariants.declarations import Claims, claims_of
-from unilth.sims.invariants.invariant import first_line
+from unilth.sims.invariants.declarations import Claims, claims_of, said
+from unilth.sims.invariants.invariant import ENDS, raised
 from unilth.sims.invariants.saved import SavedTicket, open_ticket
 
 DECORATORS = (
@@ -36,6 +36,8 @@ class Loaded:
     address: str | None
     call: Callable[..., Any]
     claims: Claims | SavedTicket
+    folder: str | None = None
+    """Where the target finds its neighbours, which it may import as late as when it is called."""
 
 
 def load(target: object) -> Loaded:
@@ -55,16 +57,26 @@ def load(target: object) -> Loaded:
         raise UserError(
             f"target {target!r} must look like package.module:name, path/to/file.py:name or ticket.safetensors"
         )
-    module = _load_file(Path(place), target) if place.endswith(".py") else _load_module(place, target)
+    if place.endswith(".py"):
+        module, folder = _load_file(Path(place), target)
+    else:
+        folder = os.getcwd()
+        module = _load_module(place, target, folder)
     found: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
+        try:
+            with importable(folder):  # a module's own __getattr__ may import
+                found = getattr(found, part)
+        except AttributeError:
             offered = [key for key, value in vars(module).items() if claims_of(value) is not None]
             near = difflib.get_close_matches(name, offered) or offered
             hint = f"it declares {', '.join(near)}" if near else "it declares nothing that can be checked"
-            raise UserError(f"target {target!r}: {place} has no {name!r}; {hint}")
-        found = getattr(found, part)
-    return Loaded(target, target, *_declared(found, target))
+            raise UserError(f"target {target!r}: {place} has no {name!r}; {hint}") from None
+        except ENDS:
+            raise
+        except BaseException as error:
+            raise UserError(f"target {target!r}: looking up {part!r} in {place} {raised(error)}") from None
+    return Loaded(target, target, *_declared(found, target), folder)
 
 
 def _declared(found: Any, name: str) -> tuple[Callable[..., Any], Claims]:
@@ -83,17 +95,17 @@ def _declared(found: Any, name: str) -> tuple[Callable[..., Any], Claims]:
 
 def _ours(found: Callable[..., Any]) -> str | None:
     """The address of our own declared rule or schedule, where somebody names what lies behind it."""
-    if not str(getattr(found, "__module__", "")).startswith("unilth.sims."):
+    if not str(said(found, "__module__")).startswith("unilth.sims."):
         return None
     ours = importlib.import_module("unilth.sims.invariants.ours")
-    name = getattr(found, "__name__", "")
+    name = said(found, "__name__") or ""
     return None if claims_of(getattr(ours, name, None)) is None else f"{ours.__name__}:{name}"
 
 
 def _suggest(found: Callable[..., Any]) -> str:
     try:
         first = next(iter(inspect.signature(found).parameters), "")
-    except (TypeError, ValueError):
+    except Exception:  # it has no signature, or is a proxy that cannot tell now
         first = ""
     for parameter, decorator in DECORATORS:
         if parameter in first:
@@ -102,18 +114,20 @@ def _suggest(found: Callable[..., Any]) -> str:
 
 
 @contextlib.contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """A folder at the front of the import path, as `python file.py` would have it."""
-    sys.path.insert(0, folder)
+def importable(folder: str | None) -> Iterator[None]:
+    """A target's folder at the front of the import path, as `python file.py` would have it; None: nothing to add."""
+    if folder is not None:
+        sys.path.insert(0, folder)
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(folder)
+        if folder is not None:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(folder)
 
 
-def _load_module(name: str, target: str) -> ModuleType:
-    with _importable(os.getcwd()):
+def _load_module(name: str, target: str, folder: str) -> ModuleType:
+    with importable(folder):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -123,63 +137,69 @@ def _load_module(name: str, target: str) -> ModuleType:
                     f"target {target!r}: there is no module {missing!r} here or among the installed ones"
                 ) from None
             raise UserError(f"target {target!r}: importing {name} needs {missing!r}, which is not installed") from None
-        except (Exception, SystemExit) as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             raise UserError(_failed(target, name, error)) from None
 
 
-def _load_file(path: Path, target: str) -> ModuleType:
-    if not path.is_file():
+def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
+    """The file as a module, and the folder that it imports from."""
+    if not os.path.isfile(path):  # unlike Path.is_file it takes names that no file can have
         raise UserError(f"target {target!r}: there is no file {str(path)!r}")
     resolved = path.resolve()
     if (resolved.parent / "__init__.py").is_file():
-        found = _load_part(resolved, target)
+        root, found = _load_part(resolved, target)
         if found is not None:
-            return found
+            return found, root
+    folder = str(resolved.parent)
     # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
-    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
+    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:8]}"
     digest = hashlib.sha256(resolved.read_bytes()).hexdigest()  # the file may have been edited since, as in a notebook
     if getattr(sys.modules.get(name), "__unilth_digest__", None) == digest:
-        return sys.modules[name]
+        return sys.modules[name], folder
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise UserError(f"target {target!r}: {str(path)!r} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     module.__unilth_digest__ = digest  # type: ignore[attr-defined]
     sys.modules[name] = module
-    with _importable(str(resolved.parent)):
+    with importable(folder):
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[name]
+        except BaseException as error:
+            sys.modules.pop(name, None)
+            if isinstance(error, ENDS):
+                raise
             raise UserError(_failed(target, str(path), error)) from None
-    return module
+    return module, folder
 
 
-def _load_part(path: Path, target: str) -> ModuleType | None:
+def _load_part(path: Path, target: str) -> tuple[str, ModuleType | None]:
     """A file of a package, under its full name, so that its relative imports work; None if another has that name."""
     root, parts = path.parent, [path.stem] if path.stem != "__init__" else []
     while (root / "__init__.py").is_file():
         root, parts = root.parent, [root.name, *parts]
-    with _importable(str(root)):
-        module = _load_module(".".join(parts), target)
-    return module if os.path.realpath(getattr(module, "__file__", None) or "") == str(path) else None
+    module = _load_module(".".join(parts), target, str(root))
+    return str(root), module if os.path.realpath(getattr(module, "__file__", None) or "") == str(path) else None
 
 
 def _failed(target: str, place: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"target {target!r}: {place} has a syntax error in line {error.lineno}: {error.msg}"
+        line = "" if error.lineno is None else f" in line {error.lineno}"  # None: the file is not even text
+        return f"target {target!r}: {place} has a syntax error{line}: {error.msg}"
     if isinstance(error, ModuleNotFoundError):
         return f"target {target!r}: importing {place} needs {error.name!r}, which is not installed"
-    return f"target {target!r}: importing {place} raised {type(error).__name__}: {first_line(error)}"
+    return f"target {target!r}: importing {place} {raised(error)}"
 
 
 def _describe(target: object) -> str:
-    return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__name__)}"
+    return f"{said(target, '__module__') or '?'}:{said(target, '__qualname__') or type(target).__name__}"
 
 
 def _address(target: object) -> str | None:
     """A text that loads this very object again, or None (a lambda, a local function, a notebook's cell)."""
-    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    module, name = said(target, "__module__"), said(target, "__qualname__")
     if not module or not name or "<" in name:
         return None
     loaded = sys.modules.get(module)

@@ -1,6 +1,7 @@
 """`unilth check`: exit codes, the JSON contract, replay lines pasted into a shell, one sentence for bad input."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import resources
@@ -61,6 +62,13 @@ def test_expected_failures():
         ([f"{TWINS}:flattens", "--case", "{}"], "--only"),
         ([f"{TWINS}:flattens", "--only", "mask-shapes", "--case", "{"], "no JSON object"),
         ([f"{TWINS}:flattens", "--expect-fail", "mask-shapes"], "ID:REASON"),
+        (
+            [f"{TWINS}:flattens", "--expect-fail", "mask-shapes:x", "--expect-fail", "mask-shapes:y"],
+            "'mask-shapes' twice",
+        ),
+        ([f"{TWINS}:flattens", "--json", "-"], "--json needs the name of a file and - is none"),
+        ([f"{TWINS}:flattens", "--markdown", "-"], "--markdown needs the name of a file and - is none"),
+        ([f"{'a' * 300}.safetensors"], "there is no such file"),
         ([f"{TWINS}:flattens", "--seed", "-3"], "seed=-3"),
         ([f"{TWINS}:flattens", "--only", "mask-shapes", "--json", "no/such/folder/r.json"], "no/such/folder"),
     ],
@@ -88,6 +96,42 @@ def test_a_report_that_cannot_be_written_is_shown_all_the_same(tmp_path, monkeyp
     assert main([*argv, "--json", str(tmp_path / "r.json")]) == 2
     shown = capsys.readouterr()
     assert "NOT ok: 1 violated" in shown.out and "No space left" in shown.err and shown.err.count("\n") == 1
+
+
+LOUD = """
+from unilth.sims.invariants import penalty_schedule
+
+@penalty_schedule(ceiling=1.0, steps=10)
+def loud(step):
+    raise RuntimeError("caf\\u00e9 \\ud800")
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_the_output_cannot_print_is_escaped(tmp_path, encoding):
+    folder = os.fsencode(tmp_path) + b"/\xff\xc3\xa9"
+    os.mkdir(folder)
+    with open(folder + b"/loud.py", "w") as file:
+        file.write(LOUD)
+    argv = [
+        sys.executable,
+        "-m",
+        "unilth",
+        "check",
+        folder + b"/loud.py:loud",
+        "--budget",
+        "quick",
+        "--markdown",
+        "m.md",
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(argv, capture_output=True, env=environment, cwd=tmp_path, timeout=60)
+    assert done.returncode == 1 and not done.stderr, done.stderr
+    assert b"\\udcff" in done.stdout and b"\\ud800" in done.stdout
+    assert "caf\u00e9 \\ud800" in (tmp_path / "m.md").read_text(encoding="utf-8")
+    argv[4] = folder + b"/none.py:loud"
+    done = subprocess.run(argv, capture_output=True, env=environment, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"there is no file" in done.stderr
 
 
 def test_a_misspelt_option_is_a_usage_error(capsys):

@@ -86,6 +86,20 @@ def test_expected_errors_are_one_sentence(
     assert says in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
+def test_only_what_goes_on_says_so(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(argv: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: types.SimpleNamespace(main=stop))
+    assert cli.main([name]) == 130
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert ("the same command goes on" in error) == (name in ("reproduce", "find", "sweep", "endpoints"))
+
+
 def test_a_defect_of_ours_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(argv: list[str]) -> int:
         raise ModuleNotFoundError("No module named 'unilth.nothing'", name="unilth.nothing")

@@ -45,7 +45,9 @@ def main(argv: list[str]) -> int:
     from unilth.sims.invariants.report import show
 
     places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
-    for given, path in zip((args.json, args.markdown), places, strict=True):
+    for option, given, path in zip(("--json", "--markdown"), (args.json, args.markdown), places, strict=True):
+        if str(given) == "-":  # standard output elsewhere, where here the table is printed
+            raise UserError(f"{option} needs the name of a file and - is none: name one, for example report.json")
         if path is not None and path.is_dir():
             raise UserError(f"the report needs a file and {given} is a folder: name a file in it")
         if path is not None and not path.parent.is_dir():
@@ -58,13 +60,22 @@ def main(argv: list[str]) -> int:
         seed=args.seed,
         only=args.only,
         case=args.case,
-        expected_failures=dict(_reason(text) for text in args.expect_fail),
+        expected_failures=_reasons(args.expect_fail),
     )
     show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
     for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
         if path is not None:
-            path.write_text(text(), encoding="utf-8")
+            path.write_text(text(), encoding="utf-8", errors="backslashreplace")
     return 0 if report.ok else 1
+
+
+def _reasons(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [_reason(text) for text in texts]
+    ids = [id for id, _ in pairs]
+    twice = next((id for id in ids if ids.count(id) > 1), None)
+    if twice is not None:
+        raise UserError(f"--expect-fail names {twice!r} twice: give it one reason")
+    return dict(pairs)
 
 
 def _reason(text: str) -> tuple[str, str]:

@@ -187,6 +187,8 @@ def test_decorators_attach_a_frozen_declaration_and_nothing_else():
         (lambda: penalty_schedule(ceiling=-1.0, steps=3), "ceiling=-1.0"),
         (lambda: penalty_schedule(ceiling=1.0, steps=0), "steps=0"),
         (lambda: penalty_schedule(ceiling=1.0, steps=2.5), "steps=2.5"),
+        (lambda: penalty_schedule(ceiling=1.0, steps=10**30), "at most 10"),
+        (lambda: penalty_schedule(ceiling=10**400, steps=3), "ceiling=1000"),
         (lambda: ticket_finder(keeps="best"), "keeps='best'"),
         (lambda: ticket_finder(handles={"quantum"}), "handles='quantum'"),
         (lambda: ticket_finder(stops_early=0), "stops_early=0"),
@@ -215,6 +217,16 @@ def test_an_impossible_declaration_is_one_sentence(declare, words):
         ({"only": "mask-scale", "case": {"scores": {"a": [1, 2]}, "sparsity": 0.5}}, "none of mask-scale"),
         ({"expected_failures": {"mask-ordr": "x"}}, "mask-order"),
         ({"expected_failures": {"mask-order": " "}}, "needs a reason"),
+        ({"expected_failures": {"mask-order": None}}, "needs a reason"),
+        ({"expected_failures": ["mask-order"]}, r"expected_failures=\['mask-order'\] must be a dict"),
+        ({"expected_failures": "mask-order:x"}, "expected_failures='mask-order:x' must be a dict"),
+        ({"expected_failures": {5: "x"}}, "expected failure '5' is no"),
+        ({"only": []}, r"only=\[\] names no invariant"),
+        ({"only": ()}, r"only=\(\) names no invariant"),
+        ({"only": 5}, "only=5 must be an id"),
+        ({"only": [5]}, r"only=\[5\] must be an id"),
+        ({"only": "mask-order", "case": []}, "is no JSON object"),
+        ({"only": "mask-order", "case": 5}, "is no JSON object"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_one_sentence(arguments, words):
@@ -225,6 +237,8 @@ def test_an_argument_that_cannot_be_used_is_one_sentence(arguments, words):
 def test_only_takes_several():
     report = check(global_magnitude, only=["mask-order", "mask-names"], budget="quick")
     assert [r.id for r in report.invariants] == ["mask-order", "mask-names"]
+    twice = check(global_magnitude, only=["mask-names", "mask-names"], budget="quick")
+    assert [r.id for r in twice.invariants] == ["mask-names"]
 
 
 def test_text_forms():

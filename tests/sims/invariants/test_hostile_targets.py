@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -44,12 +45,67 @@ def test_a_target_that_leaves_python_is_violated():
     assert "SystemExit" in report.invariants[0].got
 
 
-def test_ctrl_c_is_not_the_targets_answer():
+class Own(BaseException):
+    """As a library's own that must not be caught by mistake."""
+
+
+class Wordless(Exception):
+    """One whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+RAISES = {
+    "pytest.fail": (lambda: pytest.fail("no good"), "raised Failed: no good"),
+    "pytest.skip": (lambda: pytest.skip("not here"), "raised Skipped: not here"),
+    "a cancelled task": (asyncio.CancelledError, "raised CancelledError: CancelledError"),
+    "a BaseException": (lambda: Own("mine"), "raised Own: mine"),
+    "an exception without a text": (Wordless, "raised Wordless: Wordless"),
+}
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_whatever_a_target_raises_is_its_answer(name):
+    make, got = RAISES[name]
+
+    @mask_rule(scope="global", keeps="largest")
+    def raises(scores, sparsity, *, within=None, generator=None):
+        raise make()
+
+    report = check(raises, budget="quick", only=["mask-names", "mask-rejects-nan", "mask-within"])
+    rows = {row.id: row for row in report.invariants}
+    assert rows["mask-names"].status == rows["mask-rejects-nan"].status == "violated"
+    assert rows["mask-names"].got == rows["mask-rejects-nan"].got == got and rows["mask-within"].status == "blocked"
+    full = {"scores": {"a": [1, 2]}, "sparsity": 0.0, "within": {"a": [0, 1]}}
+    assert check(raises, only="mask-within", case=full).invariants[0].got == got
+
+
+class Late:
+    """An answer that raises when it is looked at."""
+
+    def __float__(self) -> float:
+        raise Own("looked at")
+
+
+def test_an_answer_that_raises_when_it_is_read_is_no_crash():
+    @penalty_schedule(ceiling=1.0, steps=10)
+    def late(step):
+        return Late()
+
+    report = check(late, budget="quick")
+    assert not report.ok and report.invariants[0].got == "Own: looked at"
+    with pytest.raises(UserError, match="looked at"):
+        check(late, only="schedule-number", case={"steps": [1]})
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, GeneratorExit])
+def test_ctrl_c_is_not_the_targets_answer(ends):
     @penalty_schedule(ceiling=1.0, steps=10)
     def stopped(step):
-        raise KeyboardInterrupt
+        raise ends
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ends):
         check(stopped, budget="quick")
 
 
@@ -147,7 +203,7 @@ def ticket(tmp_path, recipe="omp", **tensors) -> SavedTicket:
 def judged(saved: SavedTicket, id: str) -> str | None:
     session = Session.__new__(Session)
     session.__dict__.update(search=False, kind=saved.kind, expected={}, rows={})
-    session.loaded = SimpleNamespace(claims=saved, address="t", name="t")
+    session.loaded = SimpleNamespace(claims=saved, address="t", name="t", folder=None)
     session.subject = SimpleNamespace(claims=saved, plan=Plan())
     row = session.row(next(row for row in SAVED if row.id == id))
     return row.got if row.status == "violated" else row.status
@@ -172,7 +228,7 @@ def test_a_case_of_another_ticket_is_refused(tmp_path):
     path = tmp_path / "t" / "ticket.safetensors"
     ticket(tmp_path / "t")
     assert check(str(path), only="ticket-zeros", case={"file": path.name}).ok
-    with pytest.raises(UserError, match=r"is none of ticket\.safetensors"):
+    with pytest.raises(UserError, match=r"none of ticket-zeros \(the file is ticket\.safetensors\)"):
         check(str(path), only="ticket-zeros", case={"file": "other"})
 
 

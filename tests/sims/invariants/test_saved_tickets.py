@@ -152,6 +152,25 @@ def test_weights_of_one_byte_are_judged(tmp_path, broken, id):
     assert [row.id for row in report.violations] == ([id] if id else []), str(report)
 
 
+@pytest.mark.parametrize("dtype", ["F4", "F6_E2M3", "F8_E8M0", "F8_E5M2"])
+def test_a_buffer_of_any_dtype_is_refused_or_judged(path, dtype, capsys):
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header, body = json.loads(content[8 : 8 + size]), content[8 + size :]
+    bits = {"F4": 4, "F6_E2M3": 6}.get(dtype, 8)
+    for part in ("weights", "initial"):
+        header[f"{part}/b"] = {"dtype": dtype, "shape": [8], "data_offsets": [len(body), len(body) + bits]}
+        body += bytes(bits)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    code = main(["check", str(path), "--only", "ticket-finite"])
+    shown = capsys.readouterr()
+    assert code == (2 if dtype in ("F4", "F6_E2M3") else 0), shown.out
+    if dtype == "F4":
+        assert "'weights/b'" in shown.err or "'initial/b'" in shown.err
+        assert "float4" in shown.err and shown.err.count("\n") == 1
+
+
 def test_a_mask_of_nothing_is_a_ticket_of_sparsity_zero(path):
     nothing = {"a": torch.ones(3)}
     assert check(str(Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing"))).ok

@@ -1,12 +1,14 @@
 """Targets: what names a thing under check, and what is said when it cannot be used."""
 
+import os
 import shlex
+import subprocess
 import sys
 
 import pytest
 
 from unilth.errors import UserError
-from unilth.sims.invariants import check, mask_rule
+from unilth.sims.invariants import check, mask_rule, parametrize_with_invariants
 from unilth.sims.invariants.ours import global_magnitude
 from unilth.sims.invariants.ranking import ranked
 from unilth.sims.invariants.targets import load
@@ -55,6 +57,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "wants.py").write_text("import absent\n")
     (tmp_path / "breaks.py").write_text("1 / 0\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "skips.py").write_text("import pytest\npytest.importorskip('surely_not_installed')\n")
+    (tmp_path / "cancels.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
+    (tmp_path / "own.py").write_text("class Own(BaseException): pass\nraise Own('x\\ny')\n")
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "binary.py").write_bytes(b"x = 1\0\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     for name in [name for name in sys.modules if name in ("mine", "helper") or name.startswith("_unilth_target_")]:
@@ -123,12 +130,25 @@ def test_a_file_of_a_package_may_import_its_neighbours(folder, tmp_path_factory,
         ("breaks.py:f", "ZeroDivisionError"),
         ("breaks:f", "ZeroDivisionError"),
         ("exits.py:f", "SystemExit"),
+        ("skips.py:f", "raised Skipped: could not import 'surely_not_installed'"),
+        ("skips:f", "raised Skipped: could not import 'surely_not_installed'"),
+        ("cancels.py:f", "raised CancelledError: CancelledError$"),
+        ("cancels:f", "raised CancelledError: CancelledError$"),
+        ("own.py:f", "raised Own: x$"),
+        ("binary.py:f", "has a syntax error: .*null bytes"),
     ],
 )
 def test_a_target_that_cannot_be_used_is_one_sentence(folder, text, words):
     with pytest.raises(UserError, match=words) as caught:
         load(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["interrupts.py:f", "interrupts:f"])
+def test_ctrl_c_ends_an_import(folder, text):
+    with pytest.raises(KeyboardInterrupt):
+        load(text)
+    assert not [name for name in sys.modules if "interrupts" in name]
 
 
 def test_objects_have_an_address_where_they_can_be_loaded_again():
@@ -158,3 +178,132 @@ def test_an_object_of_a_test_file_has_an_address_that_loads():
 def test_an_undecorated_object():
     with pytest.raises(UserError, match="@mask_rule"):
         load(ranked)
+
+
+LATE = """
+from unilth.sims.invariants import mask_rule
+
+@mask_rule(scope="global", keeps="largest")
+def rule(scores, sparsity, *, within=None, generator=None):
+    from latecomer import global_magnitude
+    return global_magnitude(scores, sparsity, within=within)
+"""
+
+
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """A folder with a rule that imports its neighbour when it is called; the working directory is another one."""
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "latecomer.py").write_text("from unilth.sims.invariants.ours import global_magnitude\n")
+    (tmp_path / "lazily.py").write_text("def __getattr__(name):\n    import late\n    return getattr(late, name)\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    yield tmp_path
+    for name in ("late", "latecomer", "lazily"):
+        sys.modules.pop(name, None)
+
+
+CASE = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}
+
+
+@pytest.mark.parametrize("text", ["../late.py:rule", "../lazily.py:rule", "late:rule", "lazily:rule"])
+@pytest.mark.parametrize("options", [{}, {"case": CASE}])
+def test_a_neighbour_that_is_imported_when_it_is_needed_is_found(late, text, options, monkeypatch):
+    if "/" not in text:
+        monkeypatch.chdir(late)
+    path = list(sys.path)
+    report = check(text, budget="quick", only="mask-order", **options)
+    assert report.ok and sys.path == path, str(report)
+
+
+def test_a_neighbour_of_a_part_of_a_package_is_found_late(late):
+    package = late / "whole"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text(LATE)
+    assert check("../whole/part.py:rule", budget="quick", only="mask-order").ok
+    for name in ("whole", "whole.part"):
+        del sys.modules[name]
+
+
+def test_a_neighbour_is_found_late_in_pytest(late):
+    @parametrize_with_invariants(["../late.py:rule"])
+    def test_late(target, invariant):
+        invariant(target)
+
+    (parameter,) = (each for each in test_late.pytestmark[0].args[1] if each.id.endswith("mask-names"))
+    test_late(*parameter.values)
+
+
+def test_the_command_finds_a_neighbour_late(late):
+    words = [sys.executable, "-m", "unilth", "check", "../late.py:rule", "--only", "mask-order", "--budget", "quick"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+PROXY = """
+from unilth.sims.invariants import penalty_schedule
+
+class Proxy:
+    def __getattr__(self, name):
+        raise RuntimeError("outside of a request")
+
+class Called(Proxy):
+    def __call__(self, step):
+        return 0.0
+
+request, called = Proxy(), Called()
+
+@penalty_schedule(ceiling=1.0, steps=10)
+def ramp(step):
+    return min(step / 10, 1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "words"),
+    [
+        (PROXY, "rampp", "has no 'rampp'; it declares ramp$"),
+        (PROXY, "request", "is of the type Proxy, not a function"),
+        (PROXY, "request.inner", "looking up 'inner' in .* raised RuntimeError: outside of a request"),
+        (PROXY, "called", "declares nothing; put @mask_rule"),
+        (
+            "def __getattr__(name):\n    raise RuntimeError('lazy')\n",
+            "x",
+            "looking up 'x' in .* raised RuntimeError: lazy",
+        ),
+        (
+            "def __getattr__(name):\n    import surely_not_installed\n",
+            "x",
+            "raised ModuleNotFoundError: No module named",
+        ),
+        ("import pytest\ndef __getattr__(name):\n    pytest.skip('no')\n", "x", "raised Skipped: no"),
+        ("def __getattr__(name):\n    raise AttributeError(name)\n", "x", "has no 'x'; it declares nothing"),
+    ],
+)
+def test_a_module_that_answers_when_it_is_asked_is_one_sentence(tmp_path, source, name, words):
+    (tmp_path / "proxies.py").write_text(source)
+    with pytest.raises(UserError, match=words) as caught:
+        load(f"{tmp_path / 'proxies.py'}:{name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_proxy_declares_nothing():
+    space: dict = {}
+    exec(PROXY, space)
+    for name, words in (("request", "not a function"), ("called", "declares nothing")):
+        with pytest.raises(UserError, match=words):
+            check(space[name])
+
+
+@pytest.mark.parametrize("text", [f"{'a' * 5000}.safetensors", f"{'a' * 5000}.py:f", "a\0.safetensors", "a\0.py:f"])
+def test_a_name_that_no_file_can_have_is_one_sentence(text):
+    with pytest.raises(UserError, match=r"there is no (such )?file"):
+        load(text)
+
+
+def test_a_file_name_that_is_no_text_loads(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")
+    with open(path, "w") as file:
+        file.write(PROXY)
+    assert check(f"{path}:ramp", budget="quick", only="schedule-number").ok
