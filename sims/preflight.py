@@ -21,7 +21,7 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
     ``known`` are the data of finished runs; those of them that the specs need must be the same now. Raises
     ``UserError`` at the first that is unknown, does not fit or cannot be read.
     """
-    built: set[tuple[str, str, int | None]] = set()
+    built: set[tuple[str, str, int | None, int]] = set()
     name, data = None, None
     specs = list(specs)
     for spec in specs:
@@ -31,12 +31,13 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
             name, data = spec.data, load(spec.data, data_dir)
             _compare(data, known)
         _fits(spec, data)
-        if (spec.data, spec.network, spec.examples) in built:
+        kind = (spec.data, spec.network, spec.examples, spec.batch)
+        if kind in built:
             continue
         if spec.examples is not None:
             data.part(spec.examples)
-        networks.build(spec.network, data.shape, data.classes, stream(0, "initial"))
-        built.add((spec.data, spec.network, spec.examples))
+        networks.build(spec.network, data.shape, data.classes, stream(0, "initial"), batch=spec.batch)
+        built.add(kind)
 
 
 def _fits(spec: RunSpec, data: Dataset) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from unilth.sims.invariants.cases import (
-    HUGE,
     LARGE,
     apply_rule,
     drawn,
     generator,
+    huge,
     pruned_count,
     read_scores,
     read_within,
@@ -114,14 +114,14 @@ def count_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     yield from plain_cases(claims, plan)
     yield {"shapes": {f"layer{i}": [1 + i % 3] for i in range(60)}, "draw_seed": 1, "sparsity": 0.3125}
     yield LARGE
-    yield from plan.pick((), (HUGE,), (HUGE,))
+    yield from huge(plan)
 
 
 def tie_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """All scores equal, many, or many 0, in large layers too; only counts are judged."""
     yield {"scores": {"a": [0, 0, 0, 1]}, "sparsity": 0.5}
     yield {**LARGE, "draw": "few"}
-    yield from plan.pick((), ({**HUGE, "draw": "few"},), ({**HUGE, "draw": "few"},))
+    yield from huge(plan, draw="few")
     yield from drawn(plan.random("ties"), plan.pick(3, 10, 50), draw="equal", sparsities=(0.25, 0.5, 0.1875))
     yield from drawn(plan.random("few"), plan.pick(3, 10, 100), draw="few")
 
