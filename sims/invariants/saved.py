@@ -148,7 +148,8 @@ def check_finite(subject: Subject, case: Case) -> None:
         if bool(torch.isfinite(_wide(weight)).all()) and bool(torch.isfinite(_wide(start)).all()):
             continue
         if name in ticket.shapes or bool(torch.isnan(_wide(start)).any()) or not _same_bits(start, weight):
-            fail(got=f"NaN or infinity in {name!r}", expected="finite values")
+            part = "initial" if bool(torch.isfinite(_wide(weight)).all()) else "weights"
+            fail(got=f"NaN or infinity in {f'{part}/{name}'!r}", expected="finite values")
 
 
 def check_zeros(subject: Subject, case: Case) -> None:
