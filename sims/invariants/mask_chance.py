@@ -86,8 +86,16 @@ def check_leaves_global(subject: Subject, case: Case) -> None:
 
 
 def check_seeds_differ(subject: Subject, case: Case) -> None:
-    """Different generators give different masks, and so do layers: n choose n/2 possibilities, no coincidence."""
+    """Different generators give different masks, and so do layers: n choose n/2 possibilities, no coincidence.
+
+    Under scope="other" a rule may spare a layer, or take all of it: nothing is drawn there, and nothing can differ.
+    """
     masks = [apply_rule(subject, case, seed=seed) for seed in case["seeds"]]
+    if subject.claims.scope == "other":
+        drawn = [name for name in masks[0] if any(len(mask[name].unique()) > 1 for mask in masks)]
+        if not drawn:
+            raise NotJudged("it draws nothing in these layers")
+        masks = [{name: mask[name] for name in drawn} for mask in masks]
     for one, other in itertools.combinations(masks[0], 2):
         if all(torch.equal(mask[one], mask[other]) for mask in masks):  # not so where shapes differ
             fail(got=f"{one!r} and {other!r} get equal masks whatever the seed", expected="different masks")

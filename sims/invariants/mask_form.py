@@ -12,7 +12,17 @@ from torch import Tensor
 
 from unilth.sims.invariants.cases import apply_rule, clone, drawn, generator, read_scores, read_within
 from unilth.sims.invariants.globals import global_state
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, Violation, fail, first_line
+from unilth.sims.invariants.invariant import (
+    REJECTED,
+    Case,
+    Invariant,
+    NotJudged,
+    Plan,
+    Subject,
+    Violation,
+    fail,
+    first_line,
+)
 
 KIND = "mask-rule"
 FORM = ("mask-names", "mask-shapes", "mask-boolean")
@@ -135,7 +145,10 @@ def check_own_memory(subject: Subject, case: Case) -> None:
     within = read_within(case, scores)
     before = None if within is None else clone(within)
     with global_state(1):
-        first = subject.call(clone(scores), case["sparsity"], within=within, generator=generator(case))
+        chance = generator(case)
+        first = subject.may_reject("a mask", clone(scores), float(case["sparsity"]), within=within, generator=chance)
+    if first is REJECTED:
+        raise NotJudged("it refuses the earlier mask")  # mask-within asks whether it may
     kept = clone(first)
     for name, mask in first.items():
         try:

@@ -10,6 +10,7 @@ import torch
 
 from unilth.sims.invariants import check, mask_rule, penalty_schedule
 from unilth.sims.invariants.ours import global_magnitude, global_random
+from unilth.sims.invariants.ranking import ranked, shuffled
 
 
 def found(target, only=None):
@@ -200,3 +201,46 @@ def test_a_weight_that_comes_back_is_named_with_the_two_sparsities_between_which
     case = {"scores": {"a": [1, 2, 3, 4]}, "sparsities": [0.25, 0.5, 0.75]}
     (row,) = check(flickers, only="mask-nested", case=case).violations
     assert row.got == "1 weights of 'a' pruned at 0.5 and kept at 0.75"
+
+
+@mask_rule(scope="other", keeps="random")
+def spares_the_ends(scores, sparsity, *, within=None, generator=None):
+    names = list(scores)
+    inner = {name: scores[name] for name in names[1:-1]}
+    drawn = shuffled(inner, sparsity, within and {name: within[name] for name in inner}, generator) if inner else {}
+    ends = {name: torch.ones_like(scores[name], dtype=torch.bool) for name in {names[0], names[-1]}}
+    earlier = within or {}
+    ranked({"a": torch.ones(1)}, sparsity)  # refuses what is no sparsity
+    answer = {name: drawn[name] if name in drawn else ends[name] & earlier.get(name, ends[name]) for name in names}
+    return {name: mask.clone() for name, mask in answer.items()}
+
+
+@mask_rule(scope="other", keeps="largest")
+def knows_its_own_budgets(scores, sparsity, *, within=None, generator=None):
+    """Half of the sparsity in the last layer: an earlier mask may be too much for it and look as if it were not."""
+    ranked({"a": torch.ones(1)}, sparsity)  # refuses what is no sparsity
+    last = list(scores)[-1]
+    masks = {}
+    for name, score in scores.items():
+        share = sparsity / 2 if name == last else sparsity
+        earlier = None if within is None else {name: within[name]}
+        masks |= ranked({name: score}, share, earlier)
+        if earlier and int((~earlier[name]).sum()) > share * score.numel():
+            raise ValueError(f"the earlier mask prunes more of {name} than is asked")
+    return masks
+
+
+@pytest.mark.parametrize("rule", [spares_the_ends, knows_its_own_budgets], ids=lambda rule: rule.__name__)
+def test_a_rule_with_budgets_of_its_own_is_not_accused(rule):
+    report = check(rule, budget="quick")
+    assert report.ok, str(report)
+
+
+def test_a_rule_that_spares_a_layer_must_draw_in_the_others():
+    @mask_rule(scope="other", keeps="random")
+    def by_position(scores, sparsity, *, within=None, generator=None):
+        return ranked(
+            {name: torch.arange(score.numel()).reshape(score.shape) for name, score in scores.items()}, sparsity, within
+        )
+
+    assert found(by_position, only="mask-seeds-differ") == ["mask-seeds-differ"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unilth.sims.invariants import cases, check, mask_rule
+from unilth.sims.invariants.declarations import MaskRule
 from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Plan, Subject, Violation
 from unilth.sims.invariants.mask_chance import check_seeds_differ
@@ -179,7 +180,8 @@ LEFT, RIGHT, EVEN = [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]
     ],
 )
 def test_neither_two_seeds_nor_two_layers_share_their_masks(by_seed, got):
-    subject = Subject(seeded(lambda seed: dict(zip("ab", by_seed[seed], strict=True))), None, Plan("quick", 0))
+    rule = seeded(lambda seed: dict(zip("ab", by_seed[seed], strict=True)))
+    subject = Subject(rule, MaskRule("global", "random"), Plan("quick", 0))
     case = {"shapes": {"a": [4], "b": [4]}, "sparsity": 0.5, "seeds": [3, 5, 9]}
     try:
         check_seeds_differ(subject, case)  # by itself: a case this small could blame a right rule, and is refused
