@@ -189,11 +189,11 @@ def check_rejects_nan(subject: Subject, case: Case) -> None:
 
 def nan_cases(claims: Any, plan: Plan) -> Iterator[Case]:
     """NaN first, in the middle, last; in the only layer and in one of two; at little and at much sparsity; later."""
-    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "nan_at": ["a", 2], "within": {"a": [0, 1, 1, 1]}}
     for sparsity in (0.5, 0.0, 0.9375):
         yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 0]}
         yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": sparsity, "nan_at": ["a", 3]}
         yield {"scores": {"a": [1, 2, 3], "b": [4, 5, 6]}, "sparsity": sparsity, "nan_at": ["b", 1]}
+    yield {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5, "nan_at": ["a", 2], "within": {"a": [0, 1, 1, 1]}}
 
 
 def check_rejects_sparsity(subject: Subject, case: Case) -> None:
