@@ -149,21 +149,17 @@ def check_own_memory(subject: Subject, case: Case) -> None:
         first = subject.may_reject("a mask", clone(scores), float(case["sparsity"]), within=within, generator=chance)
     if first is REJECTED:
         raise NotJudged("it refuses the earlier mask")  # mask-within asks whether it may
-    kept = clone(first)
+    kept, wanted = clone(first), clone(first)
     for name, mask in first.items():
         try:
             with torch.inference_mode():  # outside of it a mask that was made inside could not be edited
                 mask.logical_not_()
         except RuntimeError as error:
             fail(got=f"the mask of {name!r} cannot be edited: {first_line(error)}", expected="memory of its own")
-        for other in set(kept) - {name}:
-            if not torch.equal(first[other], kept[other]):
+        wanted[name] = ~wanted[name]
+        for other in first:
+            if not torch.equal(first[other], wanted[other]):
                 fail(got=f"editing the mask of {name!r} changed that of {other!r}", expected="memory of its own")
-        with torch.inference_mode():
-            mask.logical_not_()
-    for mask in first.values():
-        with torch.inference_mode():
-            mask.logical_not_()
     if within is not None and before is not None:
         for name in within:
             if not torch.equal(within[name], before[name]):

@@ -58,7 +58,7 @@ def fills_pruned_with_the_smallest_less_one(
     fill = flat(scores).min() - 1
     count = sum(int((~mask).sum()) for mask in masks.values())
     filled = {name: torch.where(within[name], score, fill) for name, score in scores.items()}
-    return ranked(filled, 0.0, count=lambda s, n: count if n > 1 or len(scores) == 1 else 0)
+    return ranked(filled, sparsity, count=lambda s, n: count)
 
 
 @LARGEST

@@ -104,6 +104,7 @@ ODD = [
     ("mask-infinite-scores", {**HALF, "infinite_at": [["a", 0]]}, "pruned is missing"),
     ("mask-infinite-scores", {**HALF, "infinite_at": [["a", i] for i in range(3)], "pruned": 2}, "has 3 infinite"),
     ("mask-infinite-scores", {**HALF, "infinite_at": [["a", 0], ["a", 0]], "pruned": 2}, "twice"),
+    ("mask-infinite-scores", {**HALF, "infinite_at": [["a", -1]], "pruned": 2}, "no layer with a position"),
     *(
         ("mask-rejects-nan", {**HALF, "nan_at": place}, "no layer with a position")
         for place in (["b", 0], ["a", 4], "a")
@@ -121,6 +122,9 @@ ODD = [
 ODD_RANDOM = [
     ("mask-seeds-differ", {**MANY, "seeds": [1, 1]}, "each once"),
     ("mask-seeds-differ", {**MANY, "seeds": [1]}, "two or more"),
+    ("mask-seeds-differ", {**MANY, "seeds": [1, 2, 2]}, "each once"),
+    ("mask-seeds-differ", {**MANY, "seeds": [1.5, 2]}, "no list of whole numbers"),
+    ("mask-seeds-differ", {**MANY, "seeds": [-1, 2]}, "no list of whole numbers"),
     ("mask-seeds-differ", {**HALF, "seeds": [1, 2]}, "so few masks"),
     ("mask-random-is-random", {**MANY, "draws": 10**9}, "draws 1000000000 is no whole number from 1 to 100000"),
     ("mask-random-is-random", {"shapes": {"a": [3]}, "sparsity": 0.5, "draws": 2000}, "is odd"),
@@ -217,3 +221,7 @@ def test_a_case_on_the_command_line_is_an_object(text, capsys):
     assert main(argv) == 2
     error = capsys.readouterr().err
     assert "is no JSON object" in error and error.count("\n") == 1
+
+
+def test_one_step_is_a_range_too():
+    assert check(ramp, only="schedule-nonnegative", case={"first": 5, "last": 5}).ok
