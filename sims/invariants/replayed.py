@@ -99,12 +99,13 @@ def _mask_case(id: str, claims: Any, case: Case) -> None:
     if id in SEVERAL:
         _require("sparsities" in case, "sparsities is missing")
         _require(len(sparsities) >= 2, f"{id} compares two sparsities")
+    else:
+        _require("sparsity" in case, "sparsity is missing")
     within = read_within(case, scores)
     if within is not None:
         _require(id not in WITHOUT_WITHIN, f"{id} has no within")
         if id != "mask-within":  # there a mask that prunes more may be refused
-            _prunes_no_more(scores, within, min(sparsities, default=0.5))
-    _require("sparsity" in case or id in SEVERAL, "sparsity is missing")
+            _prunes_no_more(scores, within, min(sparsities))
     if id in DISTINCT:
         for where, names in _groups(claims, scores):
             values = _flat(scores, names)

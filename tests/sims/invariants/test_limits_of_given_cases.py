@@ -1,0 +1,206 @@
+"""The limits of a given case, each from both sides, asked without a target."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from unilth.errors import UserError
+from unilth.sims.invariants.catalogue import CATALOGUE
+from unilth.sims.invariants.declarations import MaskRule, PenaltySchedule, TicketFinder
+from unilth.sims.invariants.replayed import refuse_odd
+
+INVARIANTS = {invariant.id: invariant for invariant in CATALOGUE}
+RULE, LAYERS = MaskRule("global", "largest"), MaskRule("layer", "largest")
+CHANCE = MaskRule("layer", "random")
+RAMP = PenaltySchedule(1.0, 100)
+FINDER = TicketFinder(True, "largest", "global", frozenset({"tied"}))
+
+FOUR = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}
+NEAR_ONE = math.nextafter(1.0, 0.0)
+MANY = {"shapes": {"a": [64]}, "sparsity": 0.5}
+RUN = {"problem": "mlp", "sparsity": 0.5, "seed": 0}
+
+TAKEN = [
+    ("mask-order", RULE, {**FOUR, "sparsity": 0}),
+    ("mask-order", RULE, {**FOUR, "sparsity": NEAR_ONE}),
+    ("mask-order", RULE, {**FOUR, "seed": 0}),
+    ("mask-order", RULE, {**FOUR, "seed": 2**63 - 1}),
+    ("mask-order", RULE, {**FOUR, "within": {"a": [0, 0, 1, 1]}}),
+    ("mask-within", RULE, {**FOUR, "within": {"a": [0, 0, 0, 1]}}),
+    ("mask-nested", RULE, {"scores": {"a": [1, 2]}, "sparsities": [0, 0.5]}),
+    ("mask-nested", RULE, {"scores": {"a": [1, 2, 3, 4]}, "sparsities": [0.75, 0.5], "within": {"a": [0, 0, 1, 1]}}),
+    *(
+        ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": value})
+        for value in (1, 1.0, -1e-300, 1e300, "nan", "inf", "-inf")
+    ),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 0]}),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 3]}),
+    ("mask-infinite-scores", RULE, {**FOUR, "infinite_at": [["a", 0], ["a", 3]], "pruned": 2}),
+    ("mask-scale", RULE, {**FOUR, "scale": 1e-30}),
+    ("mask-dtype", RULE, {**FOUR, "dtype": "float16", "shrink": 0.5}),
+    ("mask-dtype", LAYERS, {"scores": {"a": [1, 2], "b": [1, 2]}, "sparsity": 0.5, "dtype": "float16", "shrink": 0.5}),
+    ("mask-permutation", RULE, {**FOUR, "shuffle": 0}),
+    ("mask-permutation", RULE, {**FOUR, "shuffle": 2**63 - 1}),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63 - 1]}),
+    ("mask-random-is-random", CHANCE, {**MANY, "draws": 1}),
+    ("mask-random-is-random", CHANCE, {**MANY, "draws": 100_000}),
+    ("mask-random-is-random", CHANCE, {"shapes": {"a": [4], "b": [8]}, "sparsity": 0.5, "draws": 9}),
+    (
+        "mask-random-is-random",
+        MaskRule("global", "random"),
+        {"shapes": {"a": [3], "b": [5]}, "sparsity": 0.5, "draws": 9},
+    ),
+    ("schedule-number", RAMP, {"first": 0, "last": 0}),
+    ("schedule-number", RAMP, {"first": 7, "last": 10_000_006}),
+    ("schedule-number", RAMP, {"steps": [10**30]}),
+    ("schedule-monotone", RAMP, {"first": 7, "last": 100}),
+    ("schedule-monotone", RAMP, {"steps": [3, 3, 100]}),
+    ("schedule-stays", RAMP, {"steps": [101, 100]}),
+    ("schedule-reaches", RAMP, {"step": 100}),
+    ("schedule-pure", RAMP, {"steps": [4, 2, 4]}),
+    ("finder-form", FINDER, {**RUN, "problem": "tied"}),
+    ("finder-form", FINDER, {**RUN, "seed": 2**32 - 1, "network_seed": 2**63 - 1}),
+    ("finder-form", FINDER, {**RUN, "sparsity": NEAR_ONE}),
+    ("finder-tied", FINDER, {**RUN, "problem": "tied"}),
+    ("finder-seeds-differ", FINDER, {**RUN, "sparsity": 0.1}),
+    ("finder-seeds-differ", FINDER, {**RUN, "sparsity": 0.98}),
+    ("finder-no-empty-layer", FINDER, {**RUN, "sparsity": 0.98}),
+    ("finder-no-empty-layer", FINDER, {**RUN, "sparsity": 0.0}),
+    ("finder-sparsity-zero", FINDER, {**RUN, "sparsity": 0}),
+]
+
+X, Y = "x" * 200, "0" * 200
+REFUSED = [
+    ("mask-order", RULE, {**FOUR, "seed": 2**63}, f"seed {2**63} is no whole number from 0 to {2**63 - 1}"),
+    ("mask-order", RULE, {**FOUR, "seed": 1.0}, "seed 1.0 is no whole number"),
+    ("mask-order", RULE, {**FOUR, "sparsity": 10**400}, f"the sparsity 1{Y[:39]} lies outside [0, 1)"),
+    ("mask-order", RULE, {**FOUR, "sparsity": X}, f"the sparsity {X[:40]} lies outside"),
+    ("mask-order", RULE, {**FOUR, "seed": X}, f"seed {X[:40]} is no whole number"),
+    ("mask-order", RULE, {"scores": {"a": [1]}, "within": {"a": [0]}}, "(sparsity is missing)"),
+    ("mask-nested", RULE, {"scores": {"a": [1, 2]}, "sparsity": 0.5}, "(sparsities is missing)"),
+    (
+        "mask-nested",
+        RULE,
+        {"scores": {"a": [1, 2, 3, 4]}, "sparsities": [0.75, 0.25], "within": {"a": [0, 0, 1, 1]}},
+        "its within prunes 2 weights where sparsity 0.25 asks for 1",
+    ),
+    ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": X}, f"the sparsity {X[:40]} is no number"),
+    ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": 0.0}, "the sparsity 0.0 is no number outside"),
+    ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": NEAR_ONE}, "is no number outside"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 0, 0]}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", True]}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", -1]}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 0.0]}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ("a", 0)}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": [["a"], 0]}, "is no layer with a position"),
+    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": X}, f"({X[:40]} is no layer with a position"),
+    ("mask-rejects-nan", RULE, FOUR, "(nan_at is missing)"),
+    ("mask-infinite-scores", RULE, {**FOUR, "infinite_at": [], "pruned": 2}, "infinite_at names no position"),
+    ("mask-infinite-scores", RULE, {**FOUR, "infinite_at": "a", "pruned": 2}, "infinite_at names no position"),
+    (
+        "mask-infinite-scores",
+        LAYERS,
+        {"scores": {"a": [1, 2], "b": [1, 2]}, "sparsity": 0.5, "infinite_at": [["b", 0], ["b", 1]], "pruned": 2},
+        "layer 'b' would keep 1 weights and has 2 infinite scores",
+    ),
+    (
+        "mask-infinite-scores",
+        LAYERS,
+        {"scores": {"a": [1, 2, 3], "b": [1, 2, 3]}, "sparsity": 0.5, "infinite_at": [["b", 0]], "pruned": 3},
+        "pruned is 3 where it must be 2",
+    ),
+    (
+        "mask-infinite-scores",
+        RULE,
+        {**FOUR, "infinite_at": [["a", 0]], "pruned": X},
+        f"pruned is {X[:40]} where it must be 2",
+    ),
+    ("mask-scale", RULE, {**FOUR, "scale": X}, f"scale {X[:40]} is no number above 0"),
+    ("mask-scale", RULE, {**FOUR, "scale": 10**400}, "is no number above 0"),
+    *(
+        ("mask-dtype", RULE, {**FOUR, "shrink": value}, f"shrink {value} is no number above 0")
+        for value in (0, -0.5, True)
+    ),
+    ("mask-dtype", RULE, {**FOUR, "shrink": X}, f"shrink {X[:40]} is no number above 0"),
+    (
+        "mask-dtype",
+        RULE,
+        {"scores": {"a": [1, 2], "b": [1, 2]}, "sparsity": 0.5, "dtype": "float16", "shrink": 0.5},
+        "float16 with shrink 0.5 leaves scores of all layers together equal or infinite",
+    ),
+    ("mask-dtype", RULE, {"scores": {"a": [1, 7e4]}, "sparsity": 0.5, "shrink": 1e38}, "float32 with shrink 1e+38"),
+    ("mask-permutation", RULE, {**FOUR, "shuffle": -1}, "shuffle -1 is no whole number"),
+    ("mask-permutation", RULE, {**FOUR, "shuffle": 2**63}, "is no whole number"),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63]}, "seeds is no list of whole numbers from 0"),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": (0, 1)}, "seeds is no list of whole numbers from 0"),
+    ("mask-seeds-differ", CHANCE, MANY, "(seeds is missing)"),
+    ("mask-random-is-random", CHANCE, {**MANY, "draws": 0}, "draws 0 is no whole number from 1 to 100000"),
+    ("mask-random-is-random", CHANCE, {**MANY, "draws": 100_001}, "draws 100001 is no whole number"),
+    (
+        "mask-random-is-random",
+        MaskRule("other", "random", True),
+        {"shapes": {"a": [4], "b": [8]}, "sparsity": 0.5, "draws": 9},
+        "its weights do not all have the same chance",
+    ),
+    ("schedule-number", RAMP, {"first": 1, "last": 0}, "first 1 comes after last 0"),
+    ("schedule-number", RAMP, {"first": 7, "last": 10_000_007}, "its 10,000,001 steps are more than 10,000,000"),
+    ("schedule-number", RAMP, {"steps": [X]}, f"the step {X[:40]} is no whole number"),
+    ("schedule-number", RAMP, {"steps": [0], X: 0}, f"('{X[:79]} is unknown beside steps)"),
+    ("schedule-number", RAMP, {"first": 0, "last": 0, "x": 0}, "'x' is unknown beside first and last"),
+    ("schedule-reaches", RAMP, {"step": 100, "steps": [100]}, "'steps' is unknown beside step"),
+    ("schedule-monotone", RAMP, {"first": 7, "last": 101}, "step 101 comes after the declared number"),
+    ("schedule-stays", RAMP, {"first": 99, "last": 101}, "step 99 comes before the declared number"),
+    ("schedule-stays", RAMP, {"steps": [100, 99]}, "step 99 comes before the declared number"),
+    ("schedule-reaches", RAMP, {"step": 101}, "step 101 is not the declared number"),
+    ("finder-tied", FINDER, RUN, "its problem is not 'tied'"),
+    ("finder-form", FINDER, {**RUN, "problem": "dropout"}, "the problem 'dropout' is none of mlp, conv, residual"),
+    ("finder-form", FINDER, {**RUN, "problem": X}, f"the problem '{X[:40]}' is none of"),
+    ("finder-form", FINDER, {**RUN, "seed": 2**32}, f"seed {2**32} is no whole number from 0 to {2**32 - 1}"),
+    ("finder-form", FINDER, {**RUN, "network_seed": -1}, "network_seed -1 is no whole number"),
+    ("finder-form", FINDER, {"problem": "mlp", "sparsity": 0.5}, "(seed is missing)"),
+    ("finder-seeds-differ", FINDER, {**RUN, "sparsity": 0.09}, "0.09 does not lie between 0.1 and 0.98"),
+    ("finder-seeds-differ", FINDER, {**RUN, "sparsity": 0.981}, "0.981 does not lie between 0.1 and 0.98"),
+    ("finder-no-empty-layer", FINDER, {**RUN, "sparsity": 0.981}, "0.981 does not lie between 0.0 and 0.98"),
+    ("finder-sparsity-zero", FINDER, {**RUN, "sparsity": 0.01}, "0.01 does not lie between 0.0 and 0.0"),
+]
+
+
+@pytest.mark.parametrize(("id", "claims", "case"), TAKEN)
+def test_what_lies_within_every_limit_is_taken(id, claims, case):
+    assert refuse_odd(INVARIANTS[id], claims, case) is None
+
+
+@pytest.mark.parametrize(("id", "claims", "case", "words"), REFUSED)
+def test_what_lies_beyond_a_limit_is_refused_with_what_is_wrong(id, claims, case, words):
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
+        refuse_odd(INVARIANTS[id], claims, case)
+    assert str(caught.value).startswith(f"the case {str(case)[:80]} is none of {id} (")
+
+
+@pytest.mark.parametrize("without", ["mask-permutation", "mask-dict-order"])
+def test_no_earlier_mask_where_scores_are_exchanged_under_it(without):
+    case = {**FOUR, "shuffle": 1, "within": {"a": [1, 1, 1, 1]}}
+    with pytest.raises(UserError, match=f"{without} has no within"):
+        refuse_odd(INVARIANTS[without], RULE, case)
+
+
+@pytest.mark.parametrize("id", ["mask-permutation", "mask-scale", "mask-dict-order", "mask-layout", "mask-device"])
+def test_equal_scores_are_refused_where_either_may_go(id):
+    case = {"scores": {"a": [1, 1, 3, 4]}, "sparsity": 0.5, "shuffle": 1, "scale": 2.0}
+    with pytest.raises(UserError, match="scores of all layers together are equal, and either may go"):
+        refuse_odd(INVARIANTS[id], RULE, case)
+
+
+def test_seeds_may_agree_only_where_masks_are_few():
+    """Against the binomial coefficient, counted in whole numbers."""
+    for n in range(2, 65):
+        for pruned in range(n):
+            case = {"shapes": {"a": [n]}, "sparsity": (pruned + 0.5) / n, "seeds": [1, 2]}
+            if math.comb(n, pruned) > 10**9:
+                assert refuse_odd(INVARIANTS["mask-seeds-differ"], CHANCE, case) is None
+            else:
+                with pytest.raises(UserError, match="the layer 'a' has so few masks that seeds may agree"):
+                    refuse_odd(INVARIANTS["mask-seeds-differ"], CHANCE, case)
