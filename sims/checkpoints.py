@@ -24,6 +24,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from unilth.errors import UserError
 from unilth.sims.tickets import write
 
 FILE = "checkpoint.safetensors"
@@ -64,7 +65,10 @@ class Checkpoint:
         self.last = monotonic()
 
     def read(self) -> Tree | None:
-        """The tree, or None where there is no checkpoint or none of this run, which is said."""
+        """The tree, or None where there is no checkpoint or none that can be used, which is said.
+
+        UserError for one of the same run on other data: going on would cost what was trained there.
+        """
         try:
             content = _content(self.path)
         except FileNotFoundError:
@@ -77,6 +81,11 @@ class Checkpoint:
         if tree.get("schema") != SCHEMA or not isinstance(tree.get("tree"), dict):
             return self._none("is from another version of unilth")
         odd = [name for name, value in self.identity.items() if tree["identity"].get(name) != value]
+        if "data" in odd and "spec" not in odd:
+            raise UserError(
+                f"the checkpoint {self.path} is of this run on other data: give another folder, or remove the "
+                "checkpoint to give that run up"
+            )
         if odd:
             return self._none(f"is of another run (other {', '.join(odd)})")
         return dict(tree["tree"])

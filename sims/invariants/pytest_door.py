@@ -35,10 +35,13 @@ def parametrize_with_invariants(
     an expected failure is an xfail, and one that passes fails. It must be an invariant of every target.
 
     Raises:
-        UserError: while collecting, if there is no target, one cannot be used, or the test does not take two arguments.
+        UserError: while collecting, if there is no list of targets, one cannot be used, or the test does not take two
+            arguments.
     """
     import pytest
 
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise UserError(f"targets is {targets!r} and must be a list of what is to be checked: put it in brackets")
     sessions = [Session(target, Plan(budget, seed), expected_failures) for target in targets]
     if not sessions:
         raise UserError("targets is empty, so that nothing would be checked: name what is to be")

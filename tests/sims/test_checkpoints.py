@@ -204,6 +204,17 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path, straight, monkeypa
     assert content == path.read_bytes()  # nothing was due
 
 
+def test_a_checkpoint_of_this_run_on_other_data_is_kept(tmp_path):
+    path = interrupted(tmp_path)
+    tree = unpacked(path.read_bytes())
+    tree["identity"]["data"] = "0" * 64
+    path.write_bytes(packed(tree))
+    content = path.read_bytes()
+    with pytest.raises(UserError, match="is of this run on other data: give another folder, or remove"):
+        find_into(SPEC, tmp_path)
+    assert content == path.read_bytes() and not (tmp_path / "record.json").exists()
+
+
 def test_damaged_files_are_passed_over_in_a_sentence(tmp_path):
     path = interrupted(tmp_path / "run", 1)
     content = path.read_bytes()

@@ -90,7 +90,10 @@ REFUSED = [
     ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": X}, f"the sparsity {X[:40]} is no number"),
     ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": 0.0}, "the sparsity 0.0 is no number outside"),
     ("mask-rejects-sparsity", RULE, {**FOUR, "sparsity": NEAR_ONE}, "is no number outside"),
-    ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 0, 0]}, "is no layer with a position"),
+    *(
+        ("mask-rejects-nan", RULE, {**FOUR, "nan_at": place}, f"({place} is no layer with a position")
+        for place in ([], ["a"], ["a", 0, 0], ["a", 4], ["a", 5])
+    ),
     ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", True]}, "is no layer with a position"),
     ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", -1]}, "is no layer with a position"),
     ("mask-rejects-nan", RULE, {**FOUR, "nan_at": ["a", 0.0]}, "is no layer with a position"),
@@ -132,6 +135,12 @@ REFUSED = [
         "float16 with shrink 0.5 leaves scores of all layers together equal or infinite",
     ),
     ("mask-dtype", RULE, {"scores": {"a": [1, 7e4]}, "sparsity": 0.5, "shrink": 1e38}, "float32 with shrink 1e+38"),
+    (
+        "mask-dict-order",
+        MaskRule("other", "largest", True),
+        {"scores": {"a": [1, 2], "b": [1, 2]}, "sparsity": 0.5},
+        "scores of all layers together are equal",
+    ),
     ("mask-permutation", RULE, {**FOUR, "shuffle": -1}, "shuffle -1 is no whole number"),
     ("mask-permutation", RULE, {**FOUR, "shuffle": 2**63}, "is no whole number"),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63]}, "seeds is no list of whole numbers from 0"),

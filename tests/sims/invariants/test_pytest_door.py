@@ -71,6 +71,12 @@ def test_a_test_that_would_assert_nothing_is_refused():
             pass
 
 
+@pytest.mark.parametrize("targets", ["rules.py:mine", global_magnitude, None])
+def test_what_is_no_list_of_targets_is_refused(targets):
+    with pytest.raises(UserError, match="must be a list of what is to be checked: put it in brackets"):
+        parametrize_with_invariants(targets)
+
+
 def test_an_invariant_is_bound_to_its_target():
     @parametrize_with_invariants([global_magnitude])
     def test_bound(target, invariant):
