@@ -134,6 +134,7 @@ REFUSED = [
         {"scores": {"a": [1, 2], "b": [1, 2]}, "sparsity": 0.5, "dtype": "float16", "shrink": 0.5},
         "float16 with shrink 0.5 leaves scores of all layers together equal or infinite",
     ),
+    ("mask-dtype", RULE, {**FOUR, "dtype": "float16", "shrink": 1e-30}, "float16 with shrink 1e-30 leaves"),
     ("mask-dtype", RULE, {"scores": {"a": [1, 7e4]}, "sparsity": 0.5, "shrink": 1e38}, "float32 with shrink 1e+38"),
     (
         "mask-dict-order",
@@ -144,6 +145,7 @@ REFUSED = [
     ("mask-permutation", RULE, {**FOUR, "shuffle": -1}, "shuffle -1 is no whole number"),
     ("mask-permutation", RULE, {**FOUR, "shuffle": 2**63}, "is no whole number"),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63]}, "seeds is no list of whole numbers from 0"),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63 + 1]}, "seeds is no list of whole numbers from 0"),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": (0, 1)}, "seeds is no list of whole numbers from 0"),
     ("mask-seeds-differ", CHANCE, MANY, "(seeds is missing)"),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 0}, "draws 0 is no whole number from 1 to 100000"),
