@@ -51,6 +51,28 @@ def test_of_three_things_that_are_wrong_with_the_form_those_are_told_that_can_be
     assert [row.status for row in report.invariants] == statuses
 
 
+def test_a_first_round_has_no_earlier_mask():
+    @LARGEST
+    def later_rounds(scores, sparsity, *, within, generator=None):
+        return ranked(scores, sparsity, within)
+
+    four = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}
+    assert judged(later_rounds, "mask-names", **four).status == "passed"
+    assert judged(later_rounds, "mask-names", **four, bare=True).status == "violated"
+
+
+@pytest.mark.parametrize(
+    ("form", "got"), [("to_sparse", "'a' has layout torch.sparse_coo"), ("meta", "'a' is on the device meta")]
+)
+def test_a_mask_without_values_is_said_to_be_one(form, got):
+    @LARGEST
+    def rule(scores, sparsity, *, within=None, generator=None):
+        masks = ranked(scores, sparsity, within)
+        return {name: mask.to_sparse() if form == "to_sparse" else mask.to(form) for name, mask in masks.items()}
+
+    assert judged(rule, "mask-boolean", scores={"a": [1, 2, 3, 4]}, sparsity=0.5).got == got
+
+
 @mask_rule(scope="layer", keeps="largest")
 def refuses(scores, sparsity, *, within=None, generator=None):
     raise ValueError("an earlier mask is not to its liking")
