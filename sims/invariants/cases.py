@@ -37,7 +37,7 @@ def pruned_count(sparsity: float, n: int) -> int:
 def read_scores(case: Case) -> dict[str, Tensor]:
     """The scores of a case, in its dtype (float32 unless it says otherwise). Raises UserError on a malformed case."""
     name = case.get("dtype", "float32")
-    if name not in DTYPES:
+    if not isinstance(name, str) or name not in DTYPES:
         raise UserError(f"the case's dtype {name!r} is not known; use one of {', '.join(DTYPES)}")
     try:
         if "scores" in case:
@@ -45,7 +45,7 @@ def read_scores(case: Case) -> dict[str, Tensor]:
         else:
             shapes = {str(key): tuple(map(int, shape)) for key, shape in case["shapes"].items()}
             scores = _draw(shapes, case.get("draw", "distinct"), int(case.get("draw_seed", 0)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"the case {str(case)[:80]} cannot be read ({_why(error)}): copy it from a replay line"
         ) from None
@@ -86,7 +86,7 @@ def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | No
     try:
         masks = {name: torch.tensor(given[name], dtype=torch.bool).reshape(scores[name].shape) for name in scores}
         return {name: masks[name] for name in given if name in masks}
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (KeyError, TypeError, RuntimeError, ValueError, OverflowError) as error:
         raise UserError(
             f"the case's within does not fit its scores ({_why(error)}): give 0 and 1 in their names and shapes"
         ) from None
@@ -94,7 +94,7 @@ def read_within(case: Case, scores: dict[str, Tensor]) -> dict[str, Tensor] | No
 
 def _why(error: Exception) -> str:
     """The end of a sentence, for somebody who wrote JSON and no Python."""
-    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)[:120]
 
 
 def second_device() -> torch.device | None:

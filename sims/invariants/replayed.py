@@ -7,7 +7,7 @@ prunes no more than is asked). One that was edited by hand may leave that, and w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -48,6 +48,12 @@ def _field(case: Case, name: str) -> Any:
     return case[name]
 
 
+def _known(case: Case, names: Iterable[str], beside: str) -> None:
+    """A field that nothing reads is a typing error in one that is optional."""
+    unknown = sorted(set(case) - set(names))
+    _require(not unknown, f"{', '.join(map(repr, unknown))[:80]} is unknown beside {beside}")
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -85,6 +91,7 @@ def _sparsities(case: Case) -> list[float]:
 
 def _mask_case(id: str, claims: Any, case: Case) -> None:
     scores = read_scores(case)
+    _require("scores" not in case or "shapes" not in case, "it has both scores and shapes")
     _require(bool(scores), "it has no scores")
     for name, value in scores.items():
         _require(value.numel() > 0, f"the layer {name!r} has no weights")
@@ -92,16 +99,17 @@ def _mask_case(id: str, claims: Any, case: Case) -> None:
         _require(finite, f"a score of {name!r} is not finite in {str(value.dtype).removeprefix('torch.')}")
     if "seed" in case:
         _whole(case, "seed")
+    several = "sparsities" if id in SEVERAL else "sparsity"
+    _require(several in case, f"{several} is missing")
+    fields = (*SCORES, several, "seed", "within", *FIELDS.get(id, ()))
+    _known(case, fields, ", ".join(fields))
     if id == "mask-rejects-sparsity":
         _sparsity_to_refuse(case)
         return
     sparsities = _sparsities(case)
-    if id in SEVERAL:
-        _require("sparsities" in case, "sparsities is missing")
-        _require(len(sparsities) >= 2, f"{id} compares two sparsities")
-    else:
-        _require("sparsity" in case, "sparsity is missing")
+    _require(len(sparsities) >= 2 or id not in SEVERAL, f"{id} compares two sparsities")
     within = read_within(case, scores)
+    _require(within is not None or id not in WITH_WITHIN, "within is missing")
     if within is not None:
         _require(id not in WITHOUT_WITHIN, f"{id} has no within")
         if id != "mask-within":  # there a mask that prunes more may be refused
@@ -114,7 +122,22 @@ def _mask_case(id: str, claims: Any, case: Case) -> None:
         OWN[id](claims, case, scores)
 
 
+SCORES = ("scores", "shapes", "draw", "draw_seed", "dtype")
 SEVERAL = ("mask-nested", "mask-two-steps")
+FIELDS = {
+    "mask-names": ("bare",),
+    "mask-inputs-untouched": ("infinite_at",),
+    "mask-rejects-nan": ("nan_at",),
+    "mask-infinite-scores": ("infinite_at", "pruned"),
+    "mask-permutation": ("shuffle",),
+    "mask-scale": ("scale",),
+    "mask-dtype": ("shrink",),
+    "mask-seeds-differ": ("seeds",),
+    "mask-random-is-random": ("draws",),
+    "mask-random-later": ("draws",),
+}
+"""What the cases of an invariant have beside the fields that all have."""
+WITH_WITHIN = ("mask-within", "mask-within-count", "mask-within-order", "mask-random-later")
 WITHOUT_WITHIN = ("mask-permutation", "mask-dict-order", "mask-seeds-differ", "mask-random-is-random")
 """What changes the scores under a mask that stays, or counts chances under one, would blame the rule for that mask."""
 DISTINCT = ("mask-two-steps", "mask-permutation", "mask-scale", "mask-dict-order", "mask-layout", "mask-device")
@@ -202,7 +225,8 @@ def _seeds(claims: Any, case: Case, scores: dict[str, Tensor]) -> None:
     seeds = _field(case, "seeds")
     fits = isinstance(seeds, list) and all(_is_whole(seed) and 0 <= seed < 2**63 for seed in seeds)
     _require(fits, "seeds is no list of whole numbers from 0")
-    _require(2 <= len(set(seeds)) == len(seeds), "seeds must be two or more, each once")
+    apart = len({seed % 2**32 for seed in seeds})  # torch's generator on the CPU takes the last 32 bits of a seed
+    _require(2 <= apart == len(seeds), "seeds must be two or more, each once in their last 32 bits")
     for name, value in scores.items():
         n, pruned = value.numel(), pruned_count(_field(case, "sparsity"), value.numel())
         masks = math.lgamma(n + 1) - math.lgamma(pruned + 1) - math.lgamma(n - pruned + 1)
@@ -211,10 +235,13 @@ def _seeds(claims: Any, case: Case, scores: dict[str, Tensor]) -> None:
 
 def _draws(claims: Any, case: Case, scores: dict[str, Tensor]) -> None:
     _whole(case, "draws", 1, MOST_DRAWS)
-    sparsity, sizes = _field(case, "sparsity"), [value.numel() for value in scores.values()]
-    _require(sum(sizes) % 2 == 0, "the number of weights is odd, and halves of them are compared")
-    if len(sizes) > 1:
-        shares = {pruned_count(sparsity, n) / n for n in sizes}
+    sparsity, within = _field(case, "sparsity"), read_within(case, scores)
+    left = {name: value.numel() if within is None else int(within[name].sum()) for name, value in scores.items()}
+    _require(sum(left.values()) % 2 == 0, "the number of weights is odd, and halves of them are compared")
+    if len(left) > 1:
+        shares = {
+            (value.numel() - pruned_count(sparsity, value.numel())) / left[name] for name, value in scores.items()
+        }
         even = claims.scope == "global" or (claims.scope == "layer" and len(shares) == 1)
         _require(even, "its weights do not all have the same chance")
 
@@ -228,6 +255,7 @@ OWN: dict[str, Callable[[Any, Case, dict[str, Tensor]], None]] = {
     "mask-permutation": _shuffle,
     "mask-seeds-differ": _seeds,
     "mask-random-is-random": _draws,
+    "mask-random-later": _draws,
 }
 
 
@@ -242,8 +270,7 @@ def _schedule_case(id: str, claims: Any, case: Case) -> None:
     names = ("step",) if reaches else ("first", "last") if blocks else ("steps",)
     if blocks and not case.keys() & set(names):
         raise _Odd("steps is missing, or first and last")
-    unknown = sorted(set(case) - set(names))
-    _require(not unknown, f"{', '.join(map(repr, unknown))[:80]} is unknown beside {' and '.join(names)}")
+    _known(case, names, " and ".join(names))
     for name in names:
         _field(case, name)
     steps = case["steps"] if "steps" in case else [case[name] for name in names]
@@ -264,6 +291,7 @@ def _schedule_case(id: str, claims: Any, case: Case) -> None:
         _require(steps == [declared], f"step {steps[0]} is not the declared number of steps, {declared}")
 
 
+RUN = ("problem", "sparsity", "seed", "network_seed")
 ANY_PROBLEM = ("mlp", "conv", "residual", "float64", "overfit")
 """The problems that every finder must handle; each of the others stands for an ability that is claimed."""
 PROBLEM_OF = {f"finder-{name}": name for name in ("dropout", "tied", "frozen", "bfloat16")}
@@ -276,6 +304,7 @@ FINDER_SPARSITY = {
 
 
 def _finder_case(id: str, claims: Any, case: Case) -> None:
+    _known(case, RUN, "problem, sparsity, seed and network_seed")
     problem = _field(case, "problem")
     if id in PROBLEM_OF:
         _require(problem == PROBLEM_OF[id], f"its problem is not {PROBLEM_OF[id]!r}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from unilth.sims.invariants.invariant import STATUSES, Case
 
+INTERRUPTED = "interrupted before it was judged"
 GOOD = ("passed", "expected", "not-applicable")
 COLOURS = {
     "passed": "green", "violated": "bold red", "expected": "yellow", "unexpected-pass": "bold red",
@@ -58,8 +59,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is violated, no expected failure passes, and the kit itself did not fail."""
-        return all(row.status in GOOD for row in self.invariants if row.status != "blocked")
+        """Whether nothing is violated, no expected failure passes, and the kit neither failed nor was stopped."""
+        return not self.unjudged and all(row.status in GOOD for row in self.invariants if row.status != "blocked")
+
+    @property
+    def unjudged(self) -> int:
+        """How many invariants an interruption (Ctrl-C) left; their status is blocked."""
+        return sum(row.note == INTERRUPTED for row in self.invariants)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, in the form of ``report.schema.json``."""
@@ -141,7 +147,9 @@ def show(report: Report, console: Any) -> None:
                 console.print(f"  {label:<9}{escape(text)}", soft_wrap=True, highlight=False)
         if row.replay:
             console.print(f"  replay   {escape(row.replay)}", soft_wrap=True, highlight=False)
-    blocked = report.counts["blocked"]
+    blocked = report.counts["blocked"] - report.unjudged
+    if report.unjudged:
+        console.print(f"\n[yellow]interrupted[/]: {report.unjudged} of {len(report.invariants)} were not judged")
     if blocked:
         console.print(f"\n[yellow]{blocked} blocked[/]: not judged, as what they need does not hold")
     console.print(f"\n{'[green]ok[/]' if report.ok else '[bold red]NOT ok[/]'}: {report.summary()}")

@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from unilth.errors import UserError
 from unilth.sims.invariants.catalogue import catalogue, find_invariant
 from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, Plan, Subject, Violation, first_line
 from unilth.sims.invariants.replayed import refuse_odd
-from unilth.sims.invariants.report import Report, Row
+from unilth.sims.invariants.report import INTERRUPTED, Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
 from unilth.sims.invariants.targets import Loaded, importable, load
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with the report of what had been judged by then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
 
 HOLDS = ("passed", "not-applicable", "unexpected-pass")
 
@@ -127,6 +136,10 @@ class Session:
         shown = {row.id for row in rows}
         return tuple(row for id, row in self.rows.items() if id not in shown and row.status not in (*HOLDS, "blocked"))
 
+    def left(self, invariant: Invariant) -> Row:
+        """The row of an invariant that an interruption came before."""
+        return self._row(invariant, "blocked", note=INTERRUPTED)
+
     def _good(self, invariant: Invariant, tried: int, started: float) -> Row:
         reason = self.expected.get(invariant.id)
         if reason is None:
@@ -157,7 +170,10 @@ class Session:
         if self.loaded.address is None:
             name = self.loaded.name.rpartition(":")[2].rpartition("<locals>.")[2]  # what it is called where it is
             return f"check({name}, only={invariant.id!r}, case={case!r}, seed={seed})"
-        words = ["unilth", "check", self.loaded.address, "--only", invariant.id, "--case", text, "--seed", str(seed)]
+        address = self.loaded.address
+        if address.startswith("-"):  # the name of a file, which would be taken for an option
+            address = f"./{address}"
+        words = ["unilth", "check", address, "--only", invariant.id, "--case", text, "--seed", str(seed)]
         return shlex.join(words)
 
     def _row(self, invariant: Invariant, status: str, tried: int = 0, started: float | None = None, **more: Any) -> Row:
@@ -182,6 +198,7 @@ def check(
     only: str | Iterable[str] | None = None,
     case: Case | str | None = None,
     expected_failures: Mapping[str, str] | None = None,
+    done: Callable[[Row, int, int], None] | None = None,
 ) -> Report:
     """Check a mask rule, a penalty schedule or a ticket finder against the invariants that it claims.
 
@@ -192,6 +209,7 @@ def check(
         only: report this invariant (or these) only, and what keeps it blocked.
         case: replay one case, a JSON object or its text; needs ``only`` with one id. One that the invariant is not
             about, and that would blame a target which is right, is refused.
+        done: is told each row as it is known, the how many-th it is and of how many.
         expected_failures: ``{id: reason}``; such a failure counts as *expected*, and a pass as *unexpected-pass*.
 
     Returns:
@@ -199,6 +217,7 @@ def check(
 
     Raises:
         UserError: (a ValueError) if an argument cannot be used; a violation is never raised, it is in the report.
+        Interrupted: (a KeyboardInterrupt) with a ``.report`` in which what was not judged by then is *blocked*.
     """
     session = Session(target, Plan(budget, seed), expected_failures)
     chosen = _chosen(only, session.kind)
@@ -208,7 +227,15 @@ def check(
         with importable(session.loaded.folder):
             rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
-        rows = tuple(session.row(invariant) for invariant in chosen)
+        try:
+            for number, invariant in enumerate(chosen, start=1):
+                row = session.row(invariant)
+                if done is not None:
+                    done(row, number, len(chosen))
+        except KeyboardInterrupt:
+            rows = tuple(session.rows.get(invariant.id) or session.left(invariant) for invariant in chosen)
+            raise Interrupted(Report(session.loaded.name, session.kind, budget, seed, rows)) from None
+        rows = tuple(session.rows[invariant.id] for invariant in chosen)
     rows += session.blocking(rows)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
 

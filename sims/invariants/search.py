@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unilth.errors import UserError
 from unilth.sims.invariants.globals import global_state
-from unilth.sims.invariants.invariant import Case, Invariant, Subject, Violation
+from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, Subject, Violation, fail, raised
 
 PATIENCE_SECONDS = {"quick": 1.0, "standard": 3.0, "thorough": 30.0}
 """A slow target is searched less: beyond this no further examples are tried for one invariant."""
 
 
+LIBRARIES = ("torch", "numpy", "hypothesis", "safetensors", "sklearn")
+"""What the kit itself calls."""
+
+
 def judge(invariant: Invariant, subject: Subject, case: Case) -> None:
     """Check one case; each starts from one state of the global generators, so a target that reads them replays too."""
     with global_state(0):
-        invariant.check(subject, case)
+        try:
+            invariant.check(subject, case)
+        except (Violation, NotJudged, UserError, *ENDS):
+            raise
+        except BaseException as error:  # an answer may raise as late as when it is read: in __float__, __iter__, shape
+            if not _of_the_target(error):
+                raise
+            fail(got=f"an answer that {raised(error)} when it is read", expected="an answer that can be read")
+
+
+def _of_the_target(error: BaseException) -> bool:
+    """Whether code that is neither ours nor a library's was running, called by ours, when this was raised."""
+    frames = [
+        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    ours = max((at for at, name in enumerate(frames) if name == "unilth"), default=-1)
+    return any(name not in LIBRARIES and name not in sys.stdlib_module_names for name in frames[ours + 1 :])
 
 
 def violated(invariant: Invariant, subject: Subject, case: Case) -> bool:

@@ -38,6 +38,57 @@ def test_a_broken_rule_and_its_replay_line(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [out], "the working directory is the user's"
 
 
+LEADING = """
+from unilth.sims.invariants import mask_rule
+@mask_rule(scope="global", keeps="largest")
+def everything(scores, sparsity, *, within=None, generator=None):
+    {body}
+    return {{name: value == value for name, value in scores.items()}}
+"""
+
+
+def run(line, folder, **more):
+    """A line as a shell runs it, with `unilth` as it is installed here."""
+    line = line.replace("unilth ", f"{sys.executable} -m unilth ", 1)
+    return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, cwd=folder, **more)
+
+
+def test_the_replay_line_of_a_file_whose_name_begins_with_a_dash(tmp_path):
+    (tmp_path / "-mine.py").write_text(LEADING.format(body=""))
+    first = run("unilth check --only mask-exact-count-global --budget quick -- -mine.py:everything", tmp_path)
+    (line,) = (text.split("replay")[1].strip() for text in first.stdout.splitlines() if text.startswith("  replay"))
+    assert first.returncode == 1 and line.startswith(
+        "unilth check ./-mine.py:everything --only mask-exact-count-global "
+    )
+    again = run(line, tmp_path)
+    assert again.returncode == 1 and "violated mask-exact-count-global" in again.stdout, again.stderr
+
+
+def test_a_reader_that_goes_away_takes_no_report_with_it(tmp_path):
+    line = f"unilth check {TWINS}:revives --only mask-names --json report.json"
+    done = run(line + " | true; echo ${PIPESTATUS[0]}", tmp_path, executable="/bin/bash")
+    assert done.stdout == "141\n" and done.stderr == ""
+    jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), SCHEMA)
+
+
+def test_ctrl_c_shows_and_writes_what_was_judged(tmp_path):
+    stop = "if any(value.isnan().any() for value in scores.values()): raise KeyboardInterrupt"
+    (tmp_path / "mine.py").write_text(LEADING.format(body=stop))
+    done = run("unilth check mine.py:everything --budget quick --json report.json", tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(report, SCHEMA)
+    assert done.returncode == 130 and not report["ok"] and report["counts"]["passed"] >= 3
+    assert f"interrupted: {report['counts']['blocked']} of {len(report['invariants'])} were not judged" in done.stdout
+
+
+def test_two_reports_under_two_names_of_one_file(tmp_path, capsys):
+    (tmp_path / "a.json").write_text("kept")
+    (tmp_path / "b.md").hardlink_to(tmp_path / "a.json")
+    argv = ["check", f"{TWINS}:revives", "--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "b.md")]
+    assert main(argv) == 2 and "would overwrite the other" in capsys.readouterr().err
+    assert (tmp_path / "a.json").read_text() == "kept"
+
+
 def test_expected_failures():
     target = f"{TWINS}:keeps_strictly_above"
     known = ["--expect-fail", "mask-exact-count-global:one: too many", "--expect-fail", "mask-sparsity-zero:the same"]
@@ -55,7 +106,13 @@ def test_expected_failures():
         ([f"{TWINS}:flattens", "--only", "mask-shape"], "mask-shapes"),
         ([f"{TWINS}:flattens", "--only", "mask-shapes", "--case", "{}"], "(shapes is missing): copy it from a replay"),
         (
-            [f"{TWINS}:flattens", "--only", "mask-within", "--case", '{"scores": {"a": [1]}, "within": {"b": [1]}}'],
+            [
+                f"{TWINS}:flattens",
+                "--only",
+                "mask-within",
+                "--case",
+                '{"scores": {"a": [1]}, "sparsity": 0, "within": {"b": [1]}}',
+            ],
             "(a is missing): give 0 and 1",
         ),
         ([f"{TWINS}:flattens", "--only", "mask-shapes", "--json", "."], "needs a file and . is a folder"),

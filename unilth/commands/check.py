@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from unilth.errors import UserError
+
+if TYPE_CHECKING:
+    from unilth.sims.invariants.report import Report, Row
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,7 @@ class Args:
 def main(argv: list[str]) -> int:
     """Parse, check, print; 0 if all holds, else 1."""
     args = tyro.cli(Args, args=argv, prog="unilth check")
-    from rich.console import Console
-
-    from unilth.sims.invariants import check
+    from unilth.console import Console
     from unilth.sims.invariants.report import show
 
     places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
@@ -52,21 +54,54 @@ def main(argv: list[str]) -> int:
             raise UserError(f"the report needs a file and {given} is a folder: name a file in it")
         if path is not None and not path.parent.is_dir():
             raise UserError(f"the report cannot be written to {given}: there is no folder {path.parent}")
-    if places[0] and places[1] and places[0].resolve() == places[1].resolve():
+    if places[0] and places[1] and _same(places[0], places[1]):
         raise UserError(f"--json and --markdown both name {args.json}: one would overwrite the other")
-    report = check(
-        args.target,
-        budget=args.budget,
-        seed=args.seed,
-        only=args.only,
-        case=args.case,
-        expected_failures=_reasons(args.expect_fail),
-    )
-    show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
-    for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
-        if path is not None:
-            path.write_text(text(), encoding="utf-8", errors="backslashreplace")
-    return 0 if report.ok else 1
+    report, interrupted = _watched(args)
+    try:
+        show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
+    finally:  # nor does a reader that went away
+        for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
+            if path is not None:
+                path.write_text(text(), encoding="utf-8", errors="backslashreplace")
+    return 130 if interrupted else 0 if report.ok else 1
+
+
+def _watched(args: Args) -> tuple[Report, bool]:
+    """Check with a progress bar on standard error; the report, and whether Ctrl-C cut it short."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from unilth.console import Console
+    from unilth.sims.invariants.runner import Interrupted, check
+
+    shown = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=shown, transient=True, disable=not shown.is_terminal,
+        redirect_stdout=False, redirect_stderr=False,  # what the target prints stays where it is
+    ) as bar:  # fmt: skip
+        task = bar.add_task("checking", total=None)
+
+        def done(row: Row, number: int, of: int) -> None:
+            bar.update(task, completed=number, total=of, description=f"checking (last {row.id})")
+
+        try:
+            report = check(
+                args.target,
+                budget=args.budget,
+                seed=args.seed,
+                only=args.only,
+                case=args.case,
+                expected_failures=_reasons(args.expect_fail),
+                done=done,
+            )
+        except Interrupted as ended:
+            return ended.report, True
+    return report, False
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two names are one file, by links too."""
+    return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
 
 
 def _reasons(texts: tuple[str, ...]) -> dict[str, str]:

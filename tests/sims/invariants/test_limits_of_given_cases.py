@@ -8,8 +8,10 @@ import re
 import pytest
 
 from unilth.errors import UserError
+from unilth.sims.invariants import check
 from unilth.sims.invariants.catalogue import CATALOGUE
 from unilth.sims.invariants.declarations import MaskRule, PenaltySchedule, TicketFinder
+from unilth.sims.invariants.ours import global_magnitude
 from unilth.sims.invariants.replayed import refuse_odd
 
 INVARIANTS = {invariant.id: invariant for invariant in CATALOGUE}
@@ -22,6 +24,9 @@ FOUR = {"scores": {"a": [1, 2, 3, 4]}, "sparsity": 0.5}
 NEAR_ONE = math.nextafter(1.0, 0.0)
 MANY = {"shapes": {"a": [64]}, "sparsity": 0.5}
 RUN = {"problem": "mlp", "sparsity": 0.5, "seed": 0}
+
+LATER = {"shapes": {"a": [8]}, "sparsity": 0.5, "within": {"a": [1, 0, 1, 0, 1, 1, 1, 1]}}
+LATER_TWO = {"shapes": {"a": [4], "b": [4]}, "sparsity": 0.5, "within": {"a": [0, 0, 1, 1], "b": [1] * 4}}
 
 TAKEN = [
     ("mask-order", RULE, {**FOUR, "sparsity": 0}),
@@ -46,6 +51,9 @@ TAKEN = [
     ("mask-permutation", RULE, {**FOUR, "shuffle": 2**63 - 1}),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63 - 1]}),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 1}),
+    ("mask-random-later", CHANCE, {**LATER, "draws": 9}),
+    ("mask-random-later", MaskRule("global", "random"), {**LATER_TWO, "draws": 9}),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [1, 2**32 + 2]}),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 100_000}),
     ("mask-random-is-random", CHANCE, {"shapes": {"a": [4], "b": [8]}, "sparsity": 0.5, "draws": 9}),
     (
@@ -148,6 +156,29 @@ REFUSED = [
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [0, 2**63 + 1]}, "seeds is no list of whole numbers from 0"),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": (0, 1)}, "seeds is no list of whole numbers from 0"),
     ("mask-seeds-differ", CHANCE, MANY, "(seeds is missing)"),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [1, 2**32 + 1]}, "each once in their last 32 bits"),
+    *(
+        ("mask-random-later", CHANCE, {**LATER, "draws": draws}, f"draws {draws} is no whole number from 1 to 100000")
+        for draws in (-3, 0, 10**12, "x")
+    ),
+    ("mask-random-later", CHANCE, {**LATER, "draws": 9, "within": None}, "(within is missing)"),
+    ("mask-random-later", CHANCE, {**LATER, "draws": 9, "within": {"a": [1] * 7 + [0]}}, "number of weights is odd"),
+    (
+        "mask-random-later",
+        CHANCE,
+        {**LATER_TWO, "draws": 9},
+        "its weights do not all have the same chance",
+    ),
+    *(
+        (id, RULE, case, "(within is missing)")
+        for id in ("mask-within", "mask-within-count", "mask-within-order")
+        for case in (FOUR, {**FOUR, "within": None})
+    ),
+    ("mask-order", RULE, {**FOUR, "shapes": {"a": [4]}}, "it has both scores and shapes"),
+    ("mask-order", RULE, {**FOUR, "sparsty": 3}, "'sparsty' is unknown beside scores, shapes, draw, draw_seed, dtype"),
+    ("mask-order", RULE, {**FOUR, "sparsities": [0.5]}, "'sparsities' is unknown"),
+    ("mask-nested", RULE, {**FOUR, "sparsities": [0.5, 0.75]}, "'sparsity' is unknown"),
+    ("finder-form", FINDER, {**RUN, "x": 1}, "'x' is unknown beside problem, sparsity, seed and network_seed"),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 0}, "draws 0 is no whole number from 1 to 100000"),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 100_001}, "draws 100001 is no whole number"),
     (
@@ -192,16 +223,42 @@ def test_what_lies_beyond_a_limit_is_refused_with_what_is_wrong(id, claims, case
     assert str(caught.value).startswith(f"the case {str(case)[:80]} is none of {id} (")
 
 
-@pytest.mark.parametrize("without", ["mask-permutation", "mask-dict-order"])
-def test_no_earlier_mask_where_scores_are_exchanged_under_it(without):
-    case = {**FOUR, "shuffle": 1, "within": {"a": [1, 1, 1, 1]}}
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"scores": {"a": [10**400]}}, "cannot be read"),
+        ({"scores": {"a": [1]}, "dtype": ["float32"]}, r"dtype \['float32'\] is not known"),
+        ({"scores": {"a": [1]}, "dtype": {}}, "dtype {} is not known"),
+        ({"shapes": {"a": [10**400]}}, "cannot be read"),
+        ({"shapes": {"a": [4]}, "draw_seed": [1]}, "cannot be read"),
+        ({"shapes": {"a": [4]}, "draw": ["few"]}, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(wrong, words):
+    with pytest.raises(UserError, match=words) as caught:
+        check(global_magnitude, only="mask-order", case={"sparsity": 0.5, **wrong})
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(("without", "more"), [("mask-permutation", {"shuffle": 1}), ("mask-dict-order", {})])
+def test_no_earlier_mask_where_scores_are_exchanged_under_it(without, more):
+    case = {**FOUR, **more, "within": {"a": [1, 1, 1, 1]}}
     with pytest.raises(UserError, match=f"{without} has no within"):
         refuse_odd(INVARIANTS[without], RULE, case)
 
 
-@pytest.mark.parametrize("id", ["mask-permutation", "mask-scale", "mask-dict-order", "mask-layout", "mask-device"])
-def test_equal_scores_are_refused_where_either_may_go(id):
-    case = {"scores": {"a": [1, 1, 3, 4]}, "sparsity": 0.5, "shuffle": 1, "scale": 2.0}
+@pytest.mark.parametrize(
+    ("id", "more"),
+    [
+        ("mask-permutation", {"shuffle": 1}),
+        ("mask-scale", {"scale": 2.0}),
+        ("mask-dict-order", {}),
+        ("mask-layout", {}),
+        ("mask-device", {}),
+    ],
+)
+def test_equal_scores_are_refused_where_either_may_go(id, more):
+    case = {"scores": {"a": [1, 1, 3, 4]}, "sparsity": 0.5, **more}
     with pytest.raises(UserError, match="scores of all layers together are equal, and either may go"):
         refuse_odd(INVARIANTS[id], RULE, case)
 
