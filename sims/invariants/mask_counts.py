@@ -20,7 +20,7 @@ from unilth.sims.invariants.cases import (
     small_cases,
     small_within,
 )
-from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, Plan, Subject, fail
+from unilth.sims.invariants.invariant import REJECTED, Case, Invariant, NotJudged, Plan, Subject, fail
 from unilth.sims.invariants.mask_form import FORM, KIND, check_form, plain_cases, with_within, within_cases
 
 COUNTS = ("mask-exact-count-global", "mask-exact-count-layer", "mask-budgets-add-up")
@@ -62,7 +62,9 @@ def check_within(subject: Subject, case: Case) -> None:
     Under scope="other" nobody but the rule knows how much is asked of a layer, so there any earlier mask may be.
     """
     scores = read_scores(case)
-    within = read_within(case, scores) or {}
+    within = read_within(case, scores)
+    if within is None:
+        raise NotJudged("the case has no earlier mask")
     gone = {name: int((~earlier).sum()) for name, earlier in within.items()}
     asked = {name: pruned_count(case["sparsity"], score.numel()) for name, score in scores.items()}
     if subject.claims.scope == "other":

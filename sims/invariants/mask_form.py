@@ -160,10 +160,9 @@ def check_own_memory(subject: Subject, case: Case) -> None:
         for other in first:
             if not torch.equal(first[other], wanted[other]):
                 fail(got=f"editing the mask of {name!r} changed that of {other!r}", expected="memory of its own")
-    if within is not None and before is not None:
-        for name in within:
-            if not torch.equal(within[name], before[name]):
-                fail(got=f"editing the answer changed within[{name!r}]", expected="an answer with memory of its own")
+    for name, then in (before or {}).items():
+        if within is not None and not torch.equal(within[name], then):
+            fail(got=f"editing the answer changed within[{name!r}]", expected="an answer with memory of its own")
     with global_state(1):
         second = subject.call(clone(scores), case["sparsity"], within=before, generator=generator(case))
     for name in kept:

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from unilth.sims.invariants import cases, check, mask_rule
+from unilth.sims.invariants.catalogue import find_invariant
 from unilth.sims.invariants.declarations import MaskRule
 from unilth.sims.invariants.globals import one_thread
-from unilth.sims.invariants.invariant import Plan, Subject, Violation
+from unilth.sims.invariants.invariant import NotJudged, Plan, Subject, Violation
 from unilth.sims.invariants.mask_chance import check_seeds_differ
+from unilth.sims.invariants.mask_counts import check_within
 from unilth.sims.invariants.ours import global_magnitude, layer_magnitude
 from unilth.sims.invariants.ranking import ranked
 
@@ -202,15 +204,113 @@ LEFT, RIGHT, EVEN = [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]
     ],
 )
 def test_neither_two_seeds_nor_two_layers_share_their_masks(by_seed, got):
+    for scope in ("global", "layer", "other"):
+        assert said_of_seeds(by_seed, scope) == got
+
+
+def said_of_seeds(by_seed, scope):
+    """What is got of a rule that answers so at three seeds, or None."""
     rule = seeded(lambda seed: dict(zip("ab", by_seed[seed], strict=True)))
-    subject = Subject(rule, MaskRule("global", "random"), Plan("quick", 0))
+    subject = Subject(rule, MaskRule(scope, "random"), Plan("quick", 0))
     case = {"shapes": {"a": [4], "b": [4]}, "sparsity": 0.5, "seeds": [3, 5, 9]}
     try:
         check_seeds_differ(subject, case)  # by itself: a case this small could blame a right rule, and is refused
-        found = None
     except Violation as violation:
-        found = violation.got
-    assert found == got
+        return violation.got
+
+
+ALL, NONE = [1] * 4, [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "got"),
+    [
+        ({3: (LEFT, ALL), 5: (RIGHT, ALL), 9: (EVEN, ALL)}, None),  # b is spared
+        ({3: (LEFT, ALL), 5: (ALL, ALL), 9: (ALL, RIGHT)}, None),  # each is drawn at one seed, if not at the first
+        ({3: (ALL, LEFT), 5: (ALL, LEFT), 9: (ALL, RIGHT)}, "seeds 3 to 9 give equal masks"),
+        ({3: (ALL, LEFT), 5: (NONE, LEFT), 9: (ALL, RIGHT)}, "seeds 3 to 9 give equal masks"),  # all or none: no draw
+        ({3: (LEFT, LEFT), 5: (RIGHT, RIGHT), 9: (EVEN, EVEN)}, "'a' and 'b' get equal masks whatever the seed"),
+    ],
+)
+def test_a_rule_with_budgets_of_its_own_is_judged_where_it_draws(by_seed, got):
+    assert said_of_seeds(by_seed, "other") == got
+
+
+def test_a_rule_with_budgets_of_its_own_that_draws_nothing_is_not_judged():
+    with pytest.raises(NotJudged, match="draws nothing"):
+        said_of_seeds(dict.fromkeys((3, 5, 9), (ALL, NONE)), "other")
+    assert said_of_seeds(dict.fromkeys((3, 5, 9), (ALL, NONE)), "global") == "seeds 3 to 9 give equal masks"
+
+
+class Refusing:
+    """A rule that refuses earlier masks with what it is told to raise."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, scores, sparsity, *, within=None, generator=None):
+        if within is not None:
+            raise self.error
+        return ranked(scores, sparsity)
+
+
+FOUR, TWICE = {"a": [1, 2, 3, 4]}, {"a": [1, 2], "b": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "case", "allowed"),
+    [
+        ("global", {"scores": FOUR, "within": {"a": [0, 0, 1, 1]}}, None),
+        ("global", {"scores": FOUR, "within": {"a": [0, 0, 0, 1]}}, "prunes more than is asked"),
+        ("layer", {"scores": TWICE, "within": {"a": [0, 0], "b": [1, 1]}}, "prunes more than is asked"),
+        ("other", {"scores": FOUR, "within": {"a": [0, 1, 1, 1]}}, "prunes more than is asked"),
+        ("other", {"scores": FOUR, "within": {"a": [1, 1, 1, 1]}}, None),
+        ("layer", {"scores": TWICE, "within": {"b": [1, 1], "a": [1, 1]}}, "names the layers in another order"),
+        ("layer", {"scores": {"b": [1, 2], "a": [3, 4]}, "within": {"a": [1, 1], "b": [1, 1]}}, "in another order"),
+    ],
+)
+def test_when_an_earlier_mask_may_be_refused_and_how(scope, case, allowed):
+    claims, case = MaskRule(scope, "largest"), {**case, "sparsity": 0.5}
+    refused = Subject(Refusing(ValueError("no")), claims, Plan("quick"))
+    if allowed:
+        check_within(refused, case)
+        with pytest.raises(Violation, match=f"expected ValueError, or a mask inside `within`, which .*{allowed}"):
+            check_within(Subject(Refusing(KeyError("no")), claims, Plan("quick")), case)
+    else:
+        with pytest.raises(Violation, match="got raised ValueError: no; expected an answer"):
+            check_within(refused, case)
+
+
+def test_without_an_earlier_mask_there_is_nothing_to_stay_within():
+    with pytest.raises(NotJudged, match="no earlier mask"):
+        check_within(Subject(ranked, MaskRule("global", "largest"), Plan("quick")), {"scores": FOUR, "sparsity": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("within", "what"), [({}, "scores"), ({"within": {"a": [[1, 1], [1, 1]]}}, "scores and earlier masks")]
+)
+def test_what_is_strided_is_named(within, what):
+    @LARGEST
+    def by_memory(scores, sparsity, *, within=None, generator=None):
+        flat = {name: value.as_strided((value.numel(),), (1,)) for name, value in scores.items()}
+        masks = ranked(flat, sparsity)
+        return {name: masks[name].reshape(value.shape) for name, value in scores.items()}
+
+    row = judged(by_memory, "mask-layout", scores={"a": [[1, 2], [3, 4]]}, sparsity=0.5, **within)
+    assert row.got.startswith(f"strided {what} give other masks")
+
+
+def test_no_count_after_an_earlier_mask_is_asked_of_budgets_of_ones_own():
+    after, count = (find_invariant(id, "mask-rule", "x") for id in ("mask-within-count", "mask-decimal-count"))
+    for scope, adds_up, excused in (
+        ("global", False, ""),
+        ("layer", False, ""),
+        ("other", True, "no count is promised"),
+    ):
+        assert excused in after.excuse(MaskRule(scope, "largest", adds_up))
+        assert bool(after.excuse(MaskRule(scope, "largest", adds_up))) is bool(excused)
+        assert not count.excuse(MaskRule(scope, "largest", adds_up))
+    assert count.excuse(MaskRule("other", "largest", False))
 
 
 def test_a_seed_that_is_left_behind_by_the_call_before_is_noticed():
