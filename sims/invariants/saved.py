@@ -14,7 +14,8 @@ from torch import Tensor
 
 from unilth.errors import UserError
 from unilth.sims.invariants.cases import pruned_count
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail, first_line
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.tickets import Ticket, plain, read_facts, read_tensors, same_bits
 
 KIND = "saved-ticket"
 NAMES = ("ticket-names",)
@@ -52,50 +53,13 @@ class SavedTicket:
 
 
 def open_ticket(path: Path) -> SavedTicket:
-    """Read both files; UserError if they are missing, truncated, oversized or no ticket's."""
-    from unilth.sims.tickets import read_facts
-
+    """Read both files as `Ticket.load` does; UserError if they are missing, truncated, oversized or no ticket's."""
     if os.path.isdir(path):  # unlike Path's own this takes names that no file can have
         raise UserError(f"target {str(path)!r} is a folder; name the file ticket.safetensors in it")
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise UserError(f"target {str(path)!r}: there is no such file")
-    tensors = _tensors(path)
-    facts = read_facts(path.parent)
-    shapes = facts["mask"].values()
-    if not all(isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**40 for n in shape) for shape in shapes):
-        raise UserError(f"target {str(path)!r}: ticket.json gives a mask shape that is no list of sizes")
-    return SavedTicket(path, facts, tensors)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a dictionary)
-    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(
-            f"target {str(path)!r} is truncated, damaged or no safetensors file: {first_line(error)}"
-        ) from None
-    for name, value in found.items():
-        try:
-            torch.isfinite(_wide(value))
-        except RuntimeError:
-            raise UserError(
-                f"target {str(path)!r}: {name!r} has the dtype {value.dtype}, whose values torch cannot read: save it "
-                "in another one"
-            ) from None
-    return found
-
-
-def _wide(value: Tensor) -> Tensor:
-    """The tensor in a dtype that torch can judge: it has few functions of floats of one byte."""
-    return value.float() if value.is_floating_point() and value.element_size() == 1 else value
-
-
-def _same_bits(first: Tensor, second: Tensor) -> bool:
-    flat = [value.contiguous().reshape(-1).view(torch.uint8) for value in (first, second)]
-    return first.dtype == second.dtype and torch.equal(*flat)
+    tensors = read_tensors(path)
+    return SavedTicket(path, read_facts(path.parent), tensors)
 
 
 def check_names(subject: Subject, case: Case) -> None:
@@ -145,10 +109,11 @@ def check_finite(subject: Subject, case: Case) -> None:
     initial = ticket.part("initial")
     for name, weight in ticket.part("weights").items():
         start = initial[name]
-        if bool(torch.isfinite(_wide(weight)).all()) and bool(torch.isfinite(_wide(start)).all()):
+        before, after = (bool(torch.isfinite(plain(value)).all()) for value in (start, weight))
+        if before and after:
             continue
-        if name in ticket.shapes or bool(torch.isnan(_wide(start)).any()) or not _same_bits(start, weight):
-            part = "initial" if bool(torch.isfinite(_wide(weight)).all()) else "weights"
+        if name in ticket.shapes or bool(torch.isnan(plain(start)).any()) or not same_bits(start, weight):
+            part = "initial" if after else "weights"
             fail(got=f"NaN or infinity in {f'{part}/{name}'!r}", expected="finite values")
 
 
@@ -157,7 +122,7 @@ def check_zeros(subject: Subject, case: Case) -> None:
     ticket: SavedTicket = subject.claims
     weights = ticket.part("weights")
     for name, kept in ticket.mask().items():
-        alive = int(_wide(weights[name])[~kept].count_nonzero())
+        alive = int(plain(weights[name])[~kept.reshape(-1)].count_nonzero())
         if alive:
             fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
 
@@ -182,8 +147,6 @@ def check_sparsity(subject: Subject, case: Case) -> None:
 
 def check_digest(subject: Subject, case: Case) -> None:
     """The digest is that of mask, weights and initial weights."""
-    from unilth.sims.tickets import Ticket
-
     ticket: SavedTicket = subject.claims
     digest = Ticket(ticket.mask(), ticket.part("weights"), ticket.part("initial")).digest()
     if digest != ticket.facts["digest"]:
