@@ -15,7 +15,7 @@ from torch import Tensor
 from unilth.errors import UserError
 from unilth.sims.invariants.cases import pruned_count
 from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
-from unilth.sims.tickets import Ticket, plain, read_facts, read_tensors, same_bits
+from unilth.sims.tickets import Ticket, listed, plain, read_facts, read_tensors, same_bits, short
 
 KIND = "saved-ticket"
 NAMES = ("ticket-names",)
@@ -66,26 +66,26 @@ def check_names(subject: Subject, case: Case) -> None:
     """Weights, initial weights and mask belong together."""
     ticket: SavedTicket = subject.claims
     weights, initial = ticket.part("weights"), ticket.part("initial")
-    odd = sorted(set(ticket.tensors) - {f"{p}/{n}" for p in ("weights", "initial") for n in weights} - {"mask"})
-    if odd or set(weights) != set(initial) or not weights or "mask" not in ticket.tensors:
-        fail(
-            got=f"tensors beyond or short of a ticket's ({', '.join(odd) or 'some are missing'})",
-            expected="mask, weights/..., initial/...",
-        )
+    whole = {"mask"} | {f"{part}/{name}" for part in ("weights", "initial") for name in {**weights, **initial}}
+    odd = [f"{short(name)} is missing" for name in sorted(whole - set(ticket.tensors))]
+    odd += [f"{short(name)} is no part of one" for name in sorted(set(ticket.tensors) - whole)]
+    odd += [] if weights or initial else ["there are no weights"]
+    if odd:
+        fail(got=f"tensors beyond or short of a ticket's ({listed(odd)})", expected="mask, weights/..., initial/...")
     for name, weight in weights.items():
         if weight.shape != initial[name].shape:
-            fail(
-                got=f"{name!r} of shape {tuple(weight.shape)}, at first {tuple(initial[name].shape)}",
-                expected="one shape",
-            )
+            shapes = [short(tuple(value.shape)) for value in (weight, initial[name])]
+            fail(got=f"{short(name)} of shape {shapes[0]}, at first {shapes[1]}", expected="one shape")
     for name, shape in ticket.shapes.items():
         if name not in weights or tuple(weights[name].shape) != shape:
-            fail(got=f"a mask of {name!r} with shape {shape}", expected="a mask in the shape of its weights")
+            fail(
+                got=f"a mask of {short(name)} with shape {short(shape)}", expected="a mask in the shape of its weights"
+            )
     packed, size = ticket.tensors["mask"], sum(map(math.prod, ticket.shapes.values()))
     if packed.dtype != torch.uint8 or packed.dim() != 1 or len(packed) != math.ceil(size / 8):
         fail(
-            got=f"a mask of {packed.numel()} x {packed.dtype}",
-            expected=f"{math.ceil(size / 8)} bytes, one bit a weight",
+            got=f"a mask of the shape {short(tuple(packed.shape))} in {packed.dtype}",
+            expected=f"one row of {math.ceil(size / 8)} bytes (torch.uint8), one bit a weight",
         )
     spare = 8 * len(packed) - size
     if spare and int(packed[-1]) & ((1 << spare) - 1):
@@ -98,9 +98,9 @@ def check_dtypes(subject: Subject, case: Case) -> None:
     initial = ticket.part("initial")
     for name, weight in ticket.part("weights").items():
         if name in ticket.shapes and not weight.is_floating_point():
-            fail(got=f"{name!r} of dtype {weight.dtype}", expected="a floating dtype for weights that are masked")
+            fail(got=f"{short(name)} of dtype {weight.dtype}", expected="a floating dtype for weights that are masked")
         if weight.dtype != initial[name].dtype:
-            fail(got=f"{name!r} of dtype {weight.dtype}, at first {initial[name].dtype}", expected="one dtype")
+            fail(got=f"{short(name)} of dtype {weight.dtype}, at first {initial[name].dtype}", expected="one dtype")
 
 
 def check_finite(subject: Subject, case: Case) -> None:
@@ -114,7 +114,7 @@ def check_finite(subject: Subject, case: Case) -> None:
             continue
         if name in ticket.shapes or bool(torch.isnan(plain(start)).any()) or not same_bits(start, weight):
             part = "initial" if after else "weights"
-            fail(got=f"NaN or infinity in {f'{part}/{name}'!r}", expected="finite values")
+            fail(got=f"NaN or infinity in {short(f'{part}/{name}')}", expected="finite values")
 
 
 def check_zeros(subject: Subject, case: Case) -> None:
@@ -124,7 +124,7 @@ def check_zeros(subject: Subject, case: Case) -> None:
     for name, kept in ticket.mask().items():
         alive = int(plain(weights[name])[~kept.reshape(-1)].count_nonzero())
         if alive:
-            fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
+            fail(got=f"{alive} pruned weights of {short(name)} are not 0", expected="all exactly 0")
 
 
 def check_sparsity(subject: Subject, case: Case) -> None:
@@ -134,7 +134,10 @@ def check_sparsity(subject: Subject, case: Case) -> None:
     n, gone = sum(kept.numel() for kept in mask.values()), sum(int((~kept).sum()) for kept in mask.values())
     counted = gone / max(n, 1)
     if stated.get("counted") != counted:
-        fail(got=f"{stated.get('counted')!r} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
+        fail(
+            got=f"{short(stated.get('counted'))} stated, {gone} of {n} pruned",
+            expected=f"{counted!r} stated as counted",
+        )
     if ticket.facts["recipe"] == "dense":
         if gone:
             fail(got=f"{gone} of {n} pruned", expected="none, as its recipe is 'dense'")
@@ -142,7 +145,7 @@ def check_sparsity(subject: Subject, case: Case) -> None:
         least = sum(pruned_count(stated["nominal"], kept.numel()) for kept in mask.values())
         most = pruned_count(stated["nominal"], n)
         if not least <= gone <= most:
-            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {stated['nominal']}")
+            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {short(stated['nominal'])}")
 
 
 def check_digest(subject: Subject, case: Case) -> None:
@@ -150,10 +153,7 @@ def check_digest(subject: Subject, case: Case) -> None:
     ticket: SavedTicket = subject.claims
     digest = Ticket(ticket.mask(), ticket.part("weights"), ticket.part("initial")).digest()
     if digest != ticket.facts["digest"]:
-        fail(
-            got=f"a digest of {digest[:12]}...",
-            expected=f"{str(ticket.facts['digest'])[:12]}..., as ticket.json states",
-        )
+        fail(got=f"tensors with the digest {short(digest)}", expected=f"{short(ticket.facts['digest'])}, as stated")
 
 
 def whole(claims: Any, plan: Plan) -> Iterator[Case]:

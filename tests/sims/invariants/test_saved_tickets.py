@@ -129,7 +129,17 @@ def forget_mask(tensors):
     del tensors["mask"]
 
 
-MISSING = [(forget_weight, "tensors beyond"), (shorten, "a mask of 1 x"), (forget_mask, "(some are missing)")]
+def two_rows(tensors):
+    tensors["mask"] = tensors["mask"][None]
+
+
+MISSING = [
+    (forget_weight, "('weights/a.bias' is missing)"),
+    (forget_initial, "('initial/a.bias' is missing)"),
+    (shorten, "a mask of the shape (1,) in torch.uint8"),
+    (two_rows, "a mask of the shape (1, 2) in torch.uint8"),
+    (forget_mask, "('mask' is missing)"),
+]
 
 
 @pytest.mark.parametrize(("tensors", "words"), MISSING)
@@ -137,7 +147,46 @@ def test_a_part_that_is_missing_is_caught_on_either_side(path, tensors, words):
     edit(path, tensors)
     (found,) = check(str(path)).violations
     assert found.id == "ticket-names" and words in found.got
-    assert tensors is not shorten or found.expected == "2 bytes, one bit a weight"
+    assert tensors not in (shorten, two_rows) or found.expected == "one row of 2 bytes (torch.uint8), one bit a weight"
+
+
+EVIL = "\x1b[2J\n\u202e" + "x" * 100_000
+
+
+def rename(old, new):
+    return lambda tensors: tensors.update({f"{part}/{new}": tensors.pop(f"{part}/{old}") for part in PARTS})
+
+
+PARTS = ("weights", "initial")
+LOUD = {
+    "a digest": (None, lambda f: f.update(digest=EVIL)),
+    "no digest": (None, lambda f: f.update(digest="")),
+    "a counted sparsity": (None, lambda f: f["sparsity"].update(counted=10**400)),
+    "a counted sparsity in words": (None, lambda f: f["sparsity"].update(counted=EVIL)),
+    "a surplus tensor": (lambda t: t.update({EVIL: torch.ones(1)}), None),
+    "many of them": (lambda t: t.update({f"{EVIL[:9]}{i}": torch.ones(1) for i in range(99)}), None),
+    "a tensor that is not masked": (rename("a.weight", EVIL), None),
+    "a masked name": (None, lambda f: f["mask"].update({EVIL: [1]})),
+    "a masked shape": (None, lambda f: f["mask"].update({"a.weight": [2**9] * 6})),
+    "a diverged buffer": (lambda t: t.update({f"{part}/{EVIL}": torch.tensor(torch.nan) for part in PARTS}), None),
+    "a buffer of two types": (
+        lambda t: t.update({f"weights/{EVIL}": torch.ones(1), f"initial/{EVIL}": torch.ones(1).half()}),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_what_a_file_states_is_shown_escaped_and_in_part(path, name):
+    edit(path, *LOUD[name])
+    report = check(str(path))
+    assert not report.ok
+    for row in report.violations:
+        assert (row.got + row.expected).isprintable() and len(row.got + row.expected) < 300
+    if name == "no digest":
+        assert report.violations[0].expected == "'', as stated"
+    if name == "many of them":
+        assert report.violations[0].got.endswith("is no part of one and 96 more)")
 
 
 @pytest.mark.parametrize(("broken", "id"), [(None, None), (0, "ticket-zeros"), (5, "ticket-finite")])
