@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -13,12 +14,17 @@ import torch
 from torch import Tensor
 
 from unilth.errors import UserError
+from unilth.sims import zoo
 from unilth.sims.invariants.cases import pruned_count
 from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.layer_budgets import BUDGETS
+from unilth.sims.recipe import Recipe
+from unilth.sims.spec import RunSpec
 from unilth.sims.tickets import Ticket, listed, plain, read_facts, read_tensors, same_bits, short
 
 KIND = "saved-ticket"
 NAMES = ("ticket-names",)
+MOST_LAYERS = 1000  # whose shares are dealt out: a file may have so many that it would take for ever
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class SavedTicket:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes that the facts give for the mask."""
         return {name: tuple(shape) for name, shape in self.facts["mask"].items()}
+
+    @property
+    def spec(self) -> RunSpec | None:
+        """The run that found the ticket, where the facts give it."""
+        return None if self.facts["spec"] is None else RunSpec.from_dict(self.facts["spec"])
 
     def mask(self) -> dict[str, Tensor]:
         """The mask, one bit for each weight along the sorted names, most significant bit first."""
@@ -128,32 +139,88 @@ def check_zeros(subject: Subject, case: Case) -> None:
 
 
 def check_sparsity(subject: Subject, case: Case) -> None:
-    """The counted sparsity is counted, and the nominal one is what was asked, up to rounding by layer."""
+    """The counted sparsity is counted, and the nominal one is what was asked: exactly, where a spec tells how."""
     ticket: SavedTicket = subject.claims
-    mask, stated = ticket.mask(), ticket.facts["sparsity"]
+    mask, stated, spec = ticket.mask(), ticket.facts["sparsity"], ticket.spec
+    nominal, written = stated["nominal"], stated.get("counted")
     n, gone = sum(kept.numel() for kept in mask.values()), sum(int((~kept).sum()) for kept in mask.values())
     counted = gone / max(n, 1)
-    if stated.get("counted") != counted:
-        fail(
-            got=f"{short(stated.get('counted'))} stated, {gone} of {n} pruned",
-            expected=f"{counted!r} stated as counted",
-        )
-    if ticket.facts["recipe"] == "dense":
+    if isinstance(written, bool) or written != counted:
+        fail(got=f"{short(written)} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
+    if spec is not None and spec.sparsity != nominal:
+        fail(got=f"{short(nominal)} stated as nominal", expected=f"{spec.sparsity!r}, as its spec states")
+    recipe = None if spec is None else _recipe(spec)
+    if ticket.facts["recipe"] == "dense" if recipe is None else recipe.rounds.number == 0:
         if gone:
             fail(got=f"{gone} of {n} pruned", expected="none, as its recipe is 'dense'")
-    else:
-        least = sum(pruned_count(stated["nominal"], kept.numel()) for kept in mask.values())
-        most = pruned_count(stated["nominal"], n)
+    elif recipe is None:
+        least, most = sum(pruned_count(nominal, kept.numel()) for kept in mask.values()), pruned_count(nominal, n)
         if not least <= gone <= most:
-            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {short(stated['nominal'])}")
+            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {short(nominal)}")
+    else:
+        _judge_counts(recipe, nominal, mask)
+
+
+def _recipe(spec: RunSpec) -> Recipe | None:
+    """The recipe of a spec as far as it decides how many weights go; None for one that is not of this zoo.
+
+    Its score is replaced: looking up one of the user's own would run what the file names.
+    """
+    score = None if spec.score is None else "magnitude"
+    try:
+        return zoo.recipe(RunSpec(spec.recipe, rounds=spec.rounds, scope=spec.scope, spare=spec.spare, score=score))
+    except UserError:
+        return None
+
+
+def _judge_counts(recipe: Recipe, nominal: float, mask: dict[str, Tensor]) -> None:
+    """Fail unless the recipe prunes as many weights as the mask does, of all or of each layer.
+
+    Where the ends are spared, the file does not tell which layers they are: one convolution (3 dimensions and more) and
+    one linear layer (2), of those that the network has, must be dense, and the rest pruned as asked.
+    """
+    size = {name: kept.numel() for name, kept in mask.items()}
+    gone = {name: int((~kept).sum()) for name, kept in mask.items()}
+    n, pruned, scope = sum(size.values()), sum(gone.values()), recipe.mask.scope
+    ends: list[list[str]] = []
+    for kind, dims in (("convolution", range(3, 65)), ("linear layer", range(2, 3))) if recipe.mask.spare else ():
+        layers = [name for name, kept in mask.items() if kept.dim() in dims]
+        ends += [[name for name in layers if not gone[name]]] if layers else []
+        if layers and not ends[-1]:
+            fail(got=f"no {kind} that is dense", expected="one, as its spec spares both ends")
+    if scope == "layer":
+        wanted = {name: pruned_count(nominal, count) for name, count in size.items()}
+        for end in ends:
+            wanted |= dict.fromkeys([name for name in end if wanted[name]][:1], 0)
+        _same_counts(gone, wanted, nominal)
+        return
+    spared = {sum(sizes) for sizes in itertools.product(*({size[name] for name in end} for end in ends))}
+    possible = sorted({pruned_count(nominal, n - dense) for dense in spared})
+    if pruned not in possible:
+        wanted_text = listed([str(count) for count in possible])
+        fail(got=f"{pruned} of {n} pruned", expected=f"{wanted_text} for the nominal sparsity {short(nominal)}")
+    if scope in BUDGETS and recipe.rounds.number == 1 and not ends and len(mask) <= MOST_LAYERS:
+        kept = BUDGETS[scope]({name: tuple(value.shape) for name, value in mask.items()}, n - pruned)
+        _same_counts(gone, {name: size[name] - kept[name] for name in mask}, nominal)
+
+
+def _same_counts(gone: dict[str, int], wanted: dict[str, int], nominal: float) -> None:
+    for name, count in gone.items():
+        if count != wanted[name]:
+            share = f"{wanted[name]}, its share of the nominal sparsity {short(nominal)}"
+            fail(got=f"{count} pruned in {short(name)}", expected=share)
 
 
 def check_digest(subject: Subject, case: Case) -> None:
-    """The digest is that of mask, weights and initial weights."""
+    """The digest is that of mask, weights and initial weights; recipe and network are those of the spec."""
     ticket: SavedTicket = subject.claims
     digest = Ticket(ticket.mask(), ticket.part("weights"), ticket.part("initial")).digest()
     if digest != ticket.facts["digest"]:
         fail(got=f"tensors with the digest {short(digest)}", expected=f"{short(ticket.facts['digest'])}, as stated")
+    for key in ("recipe", "network") if ticket.spec else ():
+        stated, meant = ticket.facts[key], getattr(ticket.spec, key)
+        if stated != meant:
+            fail(got=f"the {key} {short(stated)}", expected=f"{short(meant)}, as its spec states")
 
 
 def whole(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -199,8 +266,8 @@ SAVED = (
     ),
     _row(
         "ticket-digest",
-        "The stated digest is that of the tensors.",
-        "weights swapped or edited after the run was recorded",
+        "The stated digest is that of the tensors, and the stated recipe and network are those of the spec.",
+        "weights swapped or facts edited after the run was recorded",
         check_digest,
         needs=(*NAMES, "ticket-zeros"),
     ),

@@ -1,6 +1,7 @@
 """Saved tickets: a good one passes, each broken one is caught by its invariant, hostile files are refused."""
 
 import collections
+import dataclasses
 import json
 import os
 import random
@@ -14,6 +15,7 @@ from unilth.cli import main
 from unilth.errors import UserError
 from unilth.sims.invariants import check
 from unilth.sims.invariants.catalogue import catalogue
+from unilth.sims.spec import RunSpec
 from unilth.sims.tickets import Ticket
 
 
@@ -76,6 +78,10 @@ def swap(tensors):
     tensors["weights/a.bias"] = torch.zeros(5)
 
 
+def specified(recipe="omp", network="tiny", sparsity=0.5, **more):
+    return lambda facts: facts.update(spec=dataclasses.asdict(RunSpec(recipe, network, sparsity=sparsity, **more)))
+
+
 BROKEN = {
     "forgets an initial weight": (forget_initial, None, ("ticket-names",)),
     "pads the mask with ones": (pad, None, ("ticket-names",)),
@@ -83,6 +89,9 @@ BROKEN = {
     "saves a diverged run": (diverge, None, ("ticket-finite",)),
     "saves the dense weights": (revive, None, ("ticket-zeros",)),
     "states the nominal sparsity as counted": (None, lambda f: f["sparsity"].update(counted=0.5), ("ticket-sparsity",)),
+    "has the spec of another sparsity": (None, specified(sparsity=0.49), ("ticket-sparsity",)),
+    "has the spec of another recipe": (None, specified(recipe="lth"), ("ticket-digest",)),
+    "has the spec of another network": (None, specified(network="small"), ("ticket-digest",)),
     "states another nominal sparsity": (None, lambda f: f["sparsity"].update(nominal=0.7), ("ticket-sparsity",)),
 }
 
@@ -102,7 +111,7 @@ def test_a_broken_ticket_is_caught_by_its_invariant(path, name):
         redigest(path)
     report = check(str(path))
     assert tuple(row.id for row in report.violations) == kills, str(report)
-    if kills != ("ticket-sparsity",):  # loading counts for itself
+    if name != "states another nominal sparsity":  # loading does not ask what was to be pruned
         with pytest.raises(UserError):
             Ticket.load(path)
 
@@ -230,7 +239,10 @@ def test_a_buffer_of_any_dtype_is_refused_or_judged(path, dtype, capsys):
 
 def test_a_mask_of_nothing_is_a_ticket_of_sparsity_zero(path):
     nothing = {"a": torch.ones(3)}
-    assert check(str(Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing"))).ok
+    path = Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing")
+    assert check(str(path)).ok
+    edit(path, facts=lambda facts: facts["sparsity"].update(counted=False))
+    assert [row.id for row in check(str(path)).violations] == ["ticket-sparsity"]
 
 
 def test_masks_of_several_layers_are_read_where_they_lie(tmp_path):
@@ -287,12 +299,18 @@ def test_a_hostile_file_is_refused_in_one_sentence(path, damage, capsys):
         lambda f: f.update(mask={"a.weight": "5x3"}),
         lambda f: f.update(mask={"a.weight": [-1]}),
         lambda f: f["sparsity"].update(nominal=7),
+        lambda f: f.update(spec={"a": [1]}),
+        lambda f: specified()(f) or f["spec"].update(sparsity="0.5"),
     ],
 )
 def test_facts_that_are_no_tickets_are_refused(path, facts, capsys):
     edit(path, facts=facts)
     assert main(["check", str(path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    with pytest.raises(UserError) as refused:
+        Ticket.load(path)
+    assert error == f"unilth: error: {refused.value}\n"
 
 
 def test_missing_files_are_one_sentence(path, tmp_path, capsys):
