@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -301,3 +307,57 @@ def test_a_save_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no"):
         a_ticket().save(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+VALUES = (None, True, 0, -1, 0.1, 10**400, "", "\x1b\n", "lth", [], [0], [1] * 65, {}, {"a": 1})
+
+
+def edits() -> Iterator[Callable[[Path], object]]:
+    """A hundred and more: every fact, fact of a fact, and what the header says of two tensors, lost or another."""
+    facts = {"spec": asdict(a_ticket().spec), "mask": ("a.weight", "b.weight")}
+    keys = [(key,) for key in ("schema", "recipe", "network", "digest", "sparsity", "mask", "spec", "surplus")]
+    keys += [("sparsity", key) for key in ("nominal", "counted")]
+    keys += [(key, inner) for key in facts for inner in (*facts[key], "surplus")]
+    for key in keys:
+        yield from (partial(replaced, file="ticket.json", key=key, value=value) for value in (..., *VALUES))
+    for key in itertools.product(("mask", "weights/a.weight"), ("dtype", "shape", "data_offsets")):
+        yield from (partial(replaced, file="ticket.safetensors", key=key, value=value) for value in (..., *VALUES))
+
+
+def replaced(folder: Path, file: str, key: tuple[str, ...], value: object) -> None:
+    def change(held: dict) -> None:
+        for name in key[:-1]:
+            held = held[name]
+        held.pop(key[-1], None)
+        held.update({} if value is ... else {key[-1]: value})
+
+    if file == "ticket.safetensors":
+        header_changed(folder, change)
+        return
+    facts = json.loads((folder / file).read_text())
+    change(facts)
+    (folder / file).write_text(json.dumps(facts))
+
+
+def test_check_and_load_agree_on_every_edit(saved):
+    """But for how much a recipe prunes, which only `unilth check` asks."""
+    good = {path: path.read_bytes() for path in saved.iterdir()}
+    ends = Counter()
+    for edit in edits():
+        edit(saved)
+        try:
+            report = check(saved / "ticket.safetensors")
+            found = {row.id for row in report.violations} - {"ticket-sparsity"} or {str(report.ok)}
+            assert not report.counts["error"], (edit, str(report))
+        except UserError as error:
+            found = {str(error)}
+        try:
+            Ticket.load(saved)
+            assert found & {"True", "False"}, (edit, found)
+            ends["loaded"] += 1
+        except UserError as error:
+            assert "True" not in found, (edit, error)
+            ends["refused"] += 1
+        for path, content in good.items():
+            path.write_bytes(content)
+    assert ends["loaded"] > 50 and ends["refused"] > 300, ends
