@@ -166,11 +166,13 @@ def _recipe(spec: RunSpec) -> Recipe | None:
 
     Its score is replaced: looking up one of the user's own would run what the file names.
     """
+    if spec.recipe not in zoo.NAMES:
+        return None
     score = None if spec.score is None else "magnitude"
     try:
         return zoo.recipe(RunSpec(spec.recipe, rounds=spec.rounds, scope=spec.scope, spare=spec.spare, score=score))
-    except UserError:
-        return None
+    except UserError as error:
+        fail(got=f"the spec of no run that there can be: {short(str(error))}", expected="one that `unilth find` takes")
 
 
 def _judge_counts(recipe: Recipe, nominal: float, mask: dict[str, Tensor]) -> None:

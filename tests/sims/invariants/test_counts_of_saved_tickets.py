@@ -125,6 +125,16 @@ def test_a_recipe_that_is_not_in_the_zoo_may_round_as_it_likes(tmp_path):
     assert not fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="omp")), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "choices", [{"scope": "none"}, {"recipe": "dense", "rounds": 2}, {"recipe": "synflow", "scope": "erk"}]
+)
+def test_a_spec_that_no_run_can_have_is_not_one(tmp_path, choices):
+    ticket = drawn(RunSpec("omp", "ends", sparsity=0.5))
+    path = ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, **choices)).save(tmp_path)
+    (found,) = check(path).violations
+    assert found.id == "ticket-sparsity" and found.got.startswith("the spec of no run that there can be: ")
+
+
 def test_a_run_that_spares_the_ends_is_not_accused(tmp_path, capsys):
     argv = ["find", "lth", "--spare", "True", "--sparsity", "0.5", "--epochs", "3", "--batch", "512"]
     assert main([*argv, "--out", str(tmp_path)]) == 0
