@@ -11,14 +11,16 @@ import hashlib
 import json
 import math
 import os
+import reprlib
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -32,9 +34,14 @@ SCHEMA = 1
 TENSORS, FACTS = "ticket.safetensors", "ticket.json"
 LARGEST_HEADER = 16 << 20  # bytes; a header lists names and shapes only
 DTYPES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
-    "U8": 1, "BOOL": 1,
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2": torch.float8_e5m2,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz, "F8_E8M0": torch.float8_e8m0fnu, "I64": torch.int64, "I32": torch.int32,
+    "I16": torch.int16, "I8": torch.int8, "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16,
+    "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
 
 
 @dataclass(frozen=True)
@@ -87,28 +94,45 @@ class Ticket:
 
     @staticmethod
     def load(path: Path | str) -> Ticket:
-        """Read a ticket from its folder or from its ticket.safetensors; UserError names what is wrong with it."""
+        """Read a ticket from its folder or from its ticket.safetensors; UserError names what is wrong with it.
+
+        Whether the mask prunes what its recipe would is not asked here: `unilth check` does.
+        """
         folder = Path(path)
-        folder = folder if folder.is_dir() else folder.parent
+        folder = folder if os.path.isdir(folder) else folder.parent
         facts = read_facts(folder)
         where = folder / TENSORS
-        mask_shapes = _shapes(facts, where)
-        tensors = _read_tensors(where)
+        tensors = read_tensors(where)
         packed = tensors.pop("mask", None)
         weights = {name[8:]: value for name, value in tensors.items() if name.startswith("weights/")}
         initial = {name[8:]: value for name, value in tensors.items() if name.startswith("initial/")}
-        if packed is None or packed.dtype != torch.uint8 or len(weights) + len(initial) != len(tensors):
-            raise UserError(f"{where} holds tensors that no ticket has: it is not a ticket")
+        if packed is None or packed.dtype != torch.uint8 or packed.dim() != 1 or not weights:
+            raise UserError(f"{where} has no weights or no mask in one row of bytes: it is not a ticket")
+        if len(weights) + len(initial) != len(tensors):
+            odd = [short(name) for name in tensors if not name.startswith(("weights/", "initial/"))]
+            raise UserError(f"{where} holds tensors that no ticket has ({listed(odd)}): it is not a ticket")
         try:
-            mask = masks.unpacked(packed.numpy().tobytes(), mask_shapes)
-            spec = None if facts["spec"] is None else RunSpec.from_dict(facts["spec"])
+            mask = masks.unpacked(packed.numpy().tobytes(), {name: tuple(n) for name, n in facts["mask"].items()})
         except UserError as error:
             raise UserError(f"the ticket in {folder} cannot be used: {error}") from None
+        spec = None if facts["spec"] is None else RunSpec.from_dict(facts["spec"])
         ticket = Ticket(mask, weights, initial, facts["sparsity"]["nominal"], facts["recipe"], facts["network"], spec)
         _check(ticket, where)
+        _check_facts(ticket, facts, folder / FACTS)
         if ticket.digest() != facts["digest"]:
             raise UserError(f"{where} does not have the digest that {FACTS} states: one of the two was changed")
         return ticket
+
+
+def short(value: Any) -> str:
+    """How a message shows what a file states: in part where it is long, and escaped, as a terminal obeys some texts."""
+    text = SHORT.repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(texts: list[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -133,7 +157,7 @@ def _umask() -> int:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """ticket.json, checked for schema, keys and types."""
+    """ticket.json, checked for schema, keys and types; its spec is one."""
     where = folder / FACTS
     try:
         facts = read_json(where, largest=LARGEST_HEADER)
@@ -141,7 +165,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise UserError(f"there is no ticket in {folder}, which needs both of its files: {error}") from None
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         found = facts.get("schema") if isinstance(facts, dict) else None
-        raise UserError(f"{where} has schema {found!r} and this version reads {SCHEMA}: find the ticket again")
+        raise UserError(f"{where} has schema {short(found)} and this version reads {SCHEMA}: find the ticket again")
     kinds: dict[str, Any] = {
         "recipe": str,
         "network": str,
@@ -155,69 +179,137 @@ def read_facts(folder: Path) -> dict[str, Any]:
             raise UserError(f"{where}: the key {key!r} is missing or of a wrong type: it is damaged or not a ticket")
     nominal = facts["sparsity"].get("nominal")
     if isinstance(nominal, bool) or not isinstance(nominal, (int, float)) or not 0 <= nominal < 1:
-        raise UserError(f"{where}: the nominal sparsity must be in [0, 1), not {nominal!r}")
+        raise UserError(f"{where}: the nominal sparsity must be in [0, 1), not {short(nominal)}")
+    for name, shape in facts["mask"].items():
+        if not is_shape(shape):
+            raise UserError(
+                f"{where}: the mask of {short(name)} has the shape {short(shape)}: it is damaged or not a ticket"
+            )
+    try:
+        if facts["spec"] is not None:
+            RunSpec.from_dict(facts["spec"])
+    except (UserError, RecursionError) as error:
+        text = str(error)
+        text = text if len(text) <= 200 else f"{text[:197]}..."
+        raise UserError(f"the ticket in {folder} cannot be used: {text}") from None
     return facts
 
 
-def _shapes(facts: dict[str, Any], where: Path) -> dict[str, tuple[int, ...]]:
-    for name, shape in facts["mask"].items():
-        sizes = shape if isinstance(shape, list) else [None]
-        if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 or n >= 2**40 for n in sizes):
-            raise UserError(f"{where}: the mask of {name!r} has the shape {shape!r}: it is damaged or not a ticket")
-    return {name: tuple(shape) for name, shape in facts["mask"].items()}
+def is_shape(shape: Any) -> TypeGuard[list[int]]:
+    """Whether a file states a shape that a tensor can have: a product of more sizes would take for ever."""
+    if not isinstance(shape, list) or len(shape) > 64 or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
+        return False
+    return math.prod(max(n, 1) for n in shape) < 2**62
 
 
-def _read_tensors(where: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file whose header, names, types and sizes agree with the file."""
+def read_tensors(where: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file whose header, names, types and sizes agree with the file.
+
+    The library gets the bytes and not the path: it takes no name that is not UTF-8.
+    """
     damaged = f"{where} is not a safetensors file or is damaged"
-    if not where.is_file():
+    if not os.path.exists(where):  # unlike Path's own this takes names that no file can have
         raise UserError(f"there is no ticket: {where} is missing or no file")
     try:
-        size = where.stat().st_size
-        with where.open("rb") as file:
+        if not stat.S_ISREG(os.stat(where).st_mode):  # a pipe would block for ever, a device never end
+            raise UserError(f"{where} is no regular file: copy the ticket into one")
+        with open(os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             header_size = int.from_bytes(file.read(8), "little")
             if size < 8 or header_size > min(size - 8, LARGEST_HEADER):
                 raise UserError(f"{damaged}: its header would have {header_size} bytes")
-            header = json.loads(file.read(header_size))
+            _check_header(file.read(header_size), size - 8 - header_size, where, damaged)
+            file.seek(0)
+            content = file.read(size)
+        return {name: _tensor(entry) for name, entry in deserialize(content)}
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{where} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
+    except MemoryError:
+        raise UserError(f"{where} holds {size:,} bytes, which is more than there is memory") from None
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{damaged}: {short(str(error))}") from None
+
+
+def _check_header(text: bytes, room: int, where: Path, damaged: str) -> None:
+    """UserError unless it lists tensors that together take ``room`` bytes."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
         raise UserError(f"{damaged}: its header is not JSON") from None
-    names = [name for name in header if name != "__metadata__"] if isinstance(header, dict) else []
     expected = 0
-    for name in names:
+    for name in header if isinstance(header, dict) else ():
+        if name == "__metadata__":
+            continue
         entry = header[name] if isinstance(header[name], dict) else {}
         dtype, shape = entry.get("dtype"), entry.get("shape")
-        if dtype not in DTYPES or not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-            raise UserError(f"{damaged}: the tensor {name!r} has type {dtype!r} and shape {shape!r}")
-        expected += DTYPES[dtype] * math.prod(shape)
-    if expected != size - 8 - header_size:
-        raise UserError(f"{damaged}: its tensors take {expected} bytes and it holds {size - 8 - header_size}")
-    try:
-        with safe_open(where, framework="pt") as file:
-            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{damaged}: {error}") from None
+        if not isinstance(dtype, str) or not is_shape(shape):
+            raise UserError(f"{damaged}: the tensor {short(name)} has type {short(dtype)} and shape {short(shape)}")
+        if dtype not in DTYPES:
+            raise UserError(
+                f"{where}: the tensor {short(name)} has the type {short(dtype)}: save it in one that tickets have"
+            )
+        expected += DTYPES[dtype].itemsize * math.prod(shape)
+    if expected != room:
+        raise UserError(f"{damaged}: its tensors take {expected} bytes and it holds {room}")
+
+
+def _tensor(entry: dict[str, Any]) -> Tensor:
+    dtype, shape, data = DTYPES[entry["dtype"]], entry["shape"], entry["data"]
+    return torch.frombuffer(data, dtype=dtype).reshape(shape) if len(data) else torch.empty(shape, dtype=dtype)
+
+
+def plain(value: Tensor) -> Tensor:
+    """The values in one row, in a dtype that torch can judge: it lacks functions of small floats and unsigned numbers.
+
+    What is finite, NaN or not 0 stays so.
+    """
+    flat = value.reshape(-1)
+    if value.is_floating_point() and value.element_size() == 1:
+        return flat.float()
+    return flat.double() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else flat
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors have one dtype and the same bytes."""
+    flat = [value.contiguous().reshape(-1).view(torch.uint8) for value in (first, second)]
+    return first.dtype == second.dtype and torch.equal(*flat)
 
 
 def _check(ticket: Ticket, where: Path) -> None:
     """Names, shapes and types agree; nothing diverged; pruned weights are exactly 0."""
     if ticket.weights.keys() != ticket.initial.keys():
-        odd = sorted(ticket.weights.keys() ^ ticket.initial.keys())
-        raise UserError(f"{where}: {', '.join(odd)} is in only one of weights and initial weights")
+        odd = [short(name) for name in sorted(ticket.weights.keys() ^ ticket.initial.keys())]
+        raise UserError(f"{where} has only weights or only initial weights of {listed(odd)}: it is not a ticket")
     for name, weight in ticket.weights.items():
         start = ticket.initial[name]
         if weight.shape != start.shape or weight.dtype != start.dtype:
-            raise UserError(f"{where}: {name!r} has one shape or type after training and another at initialisation")
+            raise UserError(
+                f"{where}: {short(name)} has one shape or type after training and another at initialisation"
+            )
         if not _sound(weight, start, name in ticket.mask):
-            raise UserError(f"{where}: {name!r} holds values that are not finite")
+            raise UserError(f"{where}: {short(name)} holds values that are not finite")
     for name, kept in ticket.mask.items():
         if name not in ticket.weights or ticket.weights[name].shape != kept.shape:
-            raise UserError(f"{where}: the mask of {name!r} has no weights of its shape {tuple(kept.shape)}")
-        if bool(ticket.weights[name][~kept].count_nonzero()):
-            raise UserError(f"{where}: {name!r} holds pruned weights that are not 0")
+            raise UserError(
+                f"{where}: the mask of {short(name)} has no weights of its shape {short(tuple(kept.shape))}"
+            )
+        if not ticket.weights[name].is_floating_point():
+            raise UserError(f"{where}: {short(name)} is masked and of {ticket.weights[name].dtype}, which is no float")
+        if bool(plain(ticket.weights[name])[~kept.reshape(-1)].count_nonzero()):
+            raise UserError(f"{where}: {short(name)} holds pruned weights that are not 0")
+
+
+def _check_facts(ticket: Ticket, facts: dict[str, Any], where: Path) -> None:
+    """The counted sparsity is that of the mask, and the spec is of the same recipe, network and sparsity."""
+    counted, found = facts["sparsity"].get("counted"), masks.sparsity_of(ticket.mask)
+    if isinstance(counted, bool) or counted != found:
+        raise UserError(f"{where} counts a sparsity of {short(counted)} and its mask has {found}: one was changed")
+    for key in ("recipe", "network", "sparsity") if ticket.spec else ():
+        stated, meant = getattr(ticket, key), getattr(ticket.spec, key)
+        if stated != meant:
+            raise UserError(f"{where} has the {key} {short(stated)} and its spec {short(meant)}: one was changed")
 
 
 def _sound(weight: Tensor, start: Tensor, masked: bool) -> bool:
@@ -225,7 +317,7 @@ def _sound(weight: Tensor, start: Tensor, masked: bool) -> bool:
 
     Nothing here knows which tensors are buffers, so that the bits have to tell.
     """
-    if bool(torch.isfinite(weight).all()) and bool(torch.isfinite(start).all()):
+    before, after = plain(start), plain(weight)
+    if bool(torch.isfinite(before).all()) and bool(torch.isfinite(after).all()):
         return True
-    before, after = (value.contiguous().reshape(-1).view(torch.uint8) for value in (start, weight))
-    return not masked and not bool(torch.isnan(start).any()) and torch.equal(before, after)
+    return not masked and not bool(torch.isnan(before).any()) and same_bits(start, weight)

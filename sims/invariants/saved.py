@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -13,11 +14,17 @@ import torch
 from torch import Tensor
 
 from unilth.errors import UserError
+from unilth.sims import zoo
 from unilth.sims.invariants.cases import pruned_count
-from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail, first_line
+from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
+from unilth.sims.layer_budgets import BUDGETS
+from unilth.sims.recipe import Recipe
+from unilth.sims.spec import RunSpec
+from unilth.sims.tickets import Ticket, listed, plain, read_facts, read_tensors, same_bits, short
 
 KIND = "saved-ticket"
 NAMES = ("ticket-names",)
+MOST_LAYERS = 1000  # whose shares are dealt out: a file may have so many that it would take for ever
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class SavedTicket:
         """The shapes that the facts give for the mask."""
         return {name: tuple(shape) for name, shape in self.facts["mask"].items()}
 
+    @property
+    def spec(self) -> RunSpec | None:
+        """The run that found the ticket, where the facts give it."""
+        return None if self.facts["spec"] is None else RunSpec.from_dict(self.facts["spec"])
+
     def mask(self) -> dict[str, Tensor]:
         """The mask, one bit for each weight along the sorted names, most significant bit first."""
         packed = self.tensors["mask"]
@@ -52,76 +64,39 @@ class SavedTicket:
 
 
 def open_ticket(path: Path) -> SavedTicket:
-    """Read both files; UserError if they are missing, truncated, oversized or no ticket's."""
-    from unilth.sims.tickets import read_facts
-
+    """Read both files as `Ticket.load` does; UserError if they are missing, truncated, oversized or no ticket's."""
     if os.path.isdir(path):  # unlike Path's own this takes names that no file can have
         raise UserError(f"target {str(path)!r} is a folder; name the file ticket.safetensors in it")
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise UserError(f"target {str(path)!r}: there is no such file")
-    tensors = _tensors(path)
-    facts = read_facts(path.parent)
-    shapes = facts["mask"].values()
-    if not all(isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**40 for n in shape) for shape in shapes):
-        raise UserError(f"target {str(path)!r}: ticket.json gives a mask shape that is no list of sizes")
-    return SavedTicket(path, facts, tensors)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a dictionary)
-    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(
-            f"target {str(path)!r} is truncated, damaged or no safetensors file: {first_line(error)}"
-        ) from None
-    for name, value in found.items():
-        try:
-            torch.isfinite(_wide(value))
-        except RuntimeError:
-            raise UserError(
-                f"target {str(path)!r}: {name!r} has the dtype {value.dtype}, whose values torch cannot read: save it "
-                "in another one"
-            ) from None
-    return found
-
-
-def _wide(value: Tensor) -> Tensor:
-    """The tensor in a dtype that torch can judge: it has few functions of floats of one byte."""
-    return value.float() if value.is_floating_point() and value.element_size() == 1 else value
-
-
-def _same_bits(first: Tensor, second: Tensor) -> bool:
-    flat = [value.contiguous().reshape(-1).view(torch.uint8) for value in (first, second)]
-    return first.dtype == second.dtype and torch.equal(*flat)
+    tensors = read_tensors(path)
+    return SavedTicket(path, read_facts(path.parent), tensors)
 
 
 def check_names(subject: Subject, case: Case) -> None:
     """Weights, initial weights and mask belong together."""
     ticket: SavedTicket = subject.claims
     weights, initial = ticket.part("weights"), ticket.part("initial")
-    odd = sorted(set(ticket.tensors) - {f"{p}/{n}" for p in ("weights", "initial") for n in weights} - {"mask"})
-    if odd or set(weights) != set(initial) or not weights or "mask" not in ticket.tensors:
-        fail(
-            got=f"tensors beyond or short of a ticket's ({', '.join(odd) or 'some are missing'})",
-            expected="mask, weights/..., initial/...",
-        )
+    whole = {"mask"} | {f"{part}/{name}" for part in ("weights", "initial") for name in {**weights, **initial}}
+    odd = [f"{short(name)} is missing" for name in sorted(whole - set(ticket.tensors))]
+    odd += [f"{short(name)} is no part of one" for name in sorted(set(ticket.tensors) - whole)]
+    odd += [] if weights or initial else ["there are no weights"]
+    if odd:
+        fail(got=f"tensors beyond or short of a ticket's ({listed(odd)})", expected="mask, weights/..., initial/...")
     for name, weight in weights.items():
         if weight.shape != initial[name].shape:
-            fail(
-                got=f"{name!r} of shape {tuple(weight.shape)}, at first {tuple(initial[name].shape)}",
-                expected="one shape",
-            )
+            shapes = [short(tuple(value.shape)) for value in (weight, initial[name])]
+            fail(got=f"{short(name)} of shape {shapes[0]}, at first {shapes[1]}", expected="one shape")
     for name, shape in ticket.shapes.items():
         if name not in weights or tuple(weights[name].shape) != shape:
-            fail(got=f"a mask of {name!r} with shape {shape}", expected="a mask in the shape of its weights")
+            fail(
+                got=f"a mask of {short(name)} with shape {short(shape)}", expected="a mask in the shape of its weights"
+            )
     packed, size = ticket.tensors["mask"], sum(map(math.prod, ticket.shapes.values()))
     if packed.dtype != torch.uint8 or packed.dim() != 1 or len(packed) != math.ceil(size / 8):
         fail(
-            got=f"a mask of {packed.numel()} x {packed.dtype}",
-            expected=f"{math.ceil(size / 8)} bytes, one bit a weight",
+            got=f"a mask of the shape {short(tuple(packed.shape))} in {packed.dtype}",
+            expected=f"one row of {math.ceil(size / 8)} bytes (torch.uint8), one bit a weight",
         )
     spare = 8 * len(packed) - size
     if spare and int(packed[-1]) & ((1 << spare) - 1):
@@ -134,9 +109,9 @@ def check_dtypes(subject: Subject, case: Case) -> None:
     initial = ticket.part("initial")
     for name, weight in ticket.part("weights").items():
         if name in ticket.shapes and not weight.is_floating_point():
-            fail(got=f"{name!r} of dtype {weight.dtype}", expected="a floating dtype for weights that are masked")
+            fail(got=f"{short(name)} of dtype {weight.dtype}", expected="a floating dtype for weights that are masked")
         if weight.dtype != initial[name].dtype:
-            fail(got=f"{name!r} of dtype {weight.dtype}, at first {initial[name].dtype}", expected="one dtype")
+            fail(got=f"{short(name)} of dtype {weight.dtype}, at first {initial[name].dtype}", expected="one dtype")
 
 
 def check_finite(subject: Subject, case: Case) -> None:
@@ -145,11 +120,12 @@ def check_finite(subject: Subject, case: Case) -> None:
     initial = ticket.part("initial")
     for name, weight in ticket.part("weights").items():
         start = initial[name]
-        if bool(torch.isfinite(_wide(weight)).all()) and bool(torch.isfinite(_wide(start)).all()):
+        before, after = (bool(torch.isfinite(plain(value)).all()) for value in (start, weight))
+        if before and after:
             continue
-        if name in ticket.shapes or bool(torch.isnan(_wide(start)).any()) or not _same_bits(start, weight):
-            part = "initial" if bool(torch.isfinite(_wide(weight)).all()) else "weights"
-            fail(got=f"NaN or infinity in {f'{part}/{name}'!r}", expected="finite values")
+        if name in ticket.shapes or bool(torch.isnan(plain(start)).any()) or not same_bits(start, weight):
+            part = "initial" if after else "weights"
+            fail(got=f"NaN or infinity in {short(f'{part}/{name}')}", expected="finite values")
 
 
 def check_zeros(subject: Subject, case: Case) -> None:
@@ -157,40 +133,96 @@ def check_zeros(subject: Subject, case: Case) -> None:
     ticket: SavedTicket = subject.claims
     weights = ticket.part("weights")
     for name, kept in ticket.mask().items():
-        alive = int(_wide(weights[name])[~kept].count_nonzero())
+        alive = int(plain(weights[name])[~kept.reshape(-1)].count_nonzero())
         if alive:
-            fail(got=f"{alive} pruned weights of {name!r} are not 0", expected="all exactly 0")
+            fail(got=f"{alive} pruned weights of {short(name)} are not 0", expected="all exactly 0")
 
 
 def check_sparsity(subject: Subject, case: Case) -> None:
-    """The counted sparsity is counted, and the nominal one is what was asked, up to rounding by layer."""
+    """The counted sparsity is counted, and the nominal one is what was asked: exactly, where a spec tells how."""
     ticket: SavedTicket = subject.claims
-    mask, stated = ticket.mask(), ticket.facts["sparsity"]
+    mask, stated, spec = ticket.mask(), ticket.facts["sparsity"], ticket.spec
+    nominal, written = stated["nominal"], stated.get("counted")
     n, gone = sum(kept.numel() for kept in mask.values()), sum(int((~kept).sum()) for kept in mask.values())
     counted = gone / max(n, 1)
-    if stated.get("counted") != counted:
-        fail(got=f"{stated.get('counted')!r} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
-    if ticket.facts["recipe"] == "dense":
+    if isinstance(written, bool) or written != counted:
+        fail(got=f"{short(written)} stated, {gone} of {n} pruned", expected=f"{counted!r} stated as counted")
+    if spec is not None and spec.sparsity != nominal:
+        fail(got=f"{short(nominal)} stated as nominal", expected=f"{spec.sparsity!r}, as its spec states")
+    recipe = None if spec is None else _recipe(spec)
+    if ticket.facts["recipe"] == "dense" if recipe is None else recipe.rounds.number == 0:
         if gone:
             fail(got=f"{gone} of {n} pruned", expected="none, as its recipe is 'dense'")
-    else:
-        least = sum(pruned_count(stated["nominal"], kept.numel()) for kept in mask.values())
-        most = pruned_count(stated["nominal"], n)
+    elif recipe is None:
+        least, most = sum(pruned_count(nominal, kept.numel()) for kept in mask.values()), pruned_count(nominal, n)
         if not least <= gone <= most:
-            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {stated['nominal']}")
+            fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {short(nominal)}")
+    else:
+        _judge_counts(recipe, nominal, mask)
+
+
+def _recipe(spec: RunSpec) -> Recipe | None:
+    """The recipe of a spec as far as it decides how many weights go; None for one that is not of this zoo.
+
+    Its score is replaced: looking up one of the user's own would run what the file names.
+    """
+    if spec.recipe not in zoo.NAMES:
+        return None
+    score = None if spec.score is None else "magnitude"
+    try:
+        return zoo.recipe(RunSpec(spec.recipe, rounds=spec.rounds, scope=spec.scope, spare=spec.spare, score=score))
+    except UserError as error:
+        fail(got=f"the spec of no run that there can be: {short(str(error))}", expected="one that `unilth find` takes")
+
+
+def _judge_counts(recipe: Recipe, nominal: float, mask: dict[str, Tensor]) -> None:
+    """Fail unless the recipe prunes as many weights as the mask does, of all or of each layer.
+
+    Where the ends are spared, the file does not tell which layers they are: one convolution (3 dimensions and more) and
+    one linear layer (2), of those that the network has, must be dense, and the rest pruned as asked.
+    """
+    size = {name: kept.numel() for name, kept in mask.items()}
+    gone = {name: int((~kept).sum()) for name, kept in mask.items()}
+    n, pruned, scope = sum(size.values()), sum(gone.values()), recipe.mask.scope
+    ends: list[list[str]] = []
+    for kind, dims in (("convolution", range(3, 65)), ("linear layer", range(2, 3))) if recipe.mask.spare else ():
+        layers = [name for name, kept in mask.items() if kept.dim() in dims]
+        ends += [[name for name in layers if not gone[name]]] if layers else []
+        if layers and not ends[-1]:
+            fail(got=f"no {kind} that is dense", expected="one, as its spec spares both ends")
+    if scope == "layer":
+        wanted = {name: pruned_count(nominal, count) for name, count in size.items()}
+        for end in ends:
+            wanted |= dict.fromkeys([name for name in end if wanted[name]][:1], 0)
+        _same_counts(gone, wanted, nominal)
+        return
+    spared = {sum(sizes) for sizes in itertools.product(*({size[name] for name in end} for end in ends))}
+    possible = sorted({pruned_count(nominal, n - dense) for dense in spared})
+    if pruned not in possible:
+        wanted_text = listed([str(count) for count in possible])
+        fail(got=f"{pruned} of {n} pruned", expected=f"{wanted_text} for the nominal sparsity {short(nominal)}")
+    if scope in BUDGETS and recipe.rounds.number == 1 and not ends and len(mask) <= MOST_LAYERS:
+        kept = BUDGETS[scope]({name: tuple(value.shape) for name, value in mask.items()}, n - pruned)
+        _same_counts(gone, {name: size[name] - kept[name] for name in mask}, nominal)
+
+
+def _same_counts(gone: dict[str, int], wanted: dict[str, int], nominal: float) -> None:
+    for name, count in gone.items():
+        if count != wanted[name]:
+            share = f"{wanted[name]}, its share of the nominal sparsity {short(nominal)}"
+            fail(got=f"{count} pruned in {short(name)}", expected=share)
 
 
 def check_digest(subject: Subject, case: Case) -> None:
-    """The digest is that of mask, weights and initial weights."""
-    from unilth.sims.tickets import Ticket
-
+    """The digest is that of mask, weights and initial weights; recipe and network are those of the spec."""
     ticket: SavedTicket = subject.claims
     digest = Ticket(ticket.mask(), ticket.part("weights"), ticket.part("initial")).digest()
     if digest != ticket.facts["digest"]:
-        fail(
-            got=f"a digest of {digest[:12]}...",
-            expected=f"{str(ticket.facts['digest'])[:12]}..., as ticket.json states",
-        )
+        fail(got=f"tensors with the digest {short(digest)}", expected=f"{short(ticket.facts['digest'])}, as stated")
+    for key in ("recipe", "network") if ticket.spec else ():
+        stated, meant = ticket.facts[key], getattr(ticket.spec, key)
+        if stated != meant:
+            fail(got=f"the {key} {short(stated)}", expected=f"{short(meant)}, as its spec states")
 
 
 def whole(claims: Any, plan: Plan) -> Iterator[Case]:
@@ -236,8 +268,8 @@ SAVED = (
     ),
     _row(
         "ticket-digest",
-        "The stated digest is that of the tensors.",
-        "weights swapped or edited after the run was recorded",
+        "The stated digest is that of the tensors, and the stated recipe and network are those of the spec.",
+        "weights swapped or facts edited after the run was recorded",
         check_digest,
         needs=(*NAMES, "ticket-zeros"),
     ),

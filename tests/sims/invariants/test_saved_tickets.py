@@ -1,7 +1,9 @@
 """Saved tickets: a good one passes, each broken one is caught by its invariant, hostile files are refused."""
 
 import collections
+import dataclasses
 import json
+import os
 import random
 import shutil
 
@@ -13,6 +15,7 @@ from unilth.cli import main
 from unilth.errors import UserError
 from unilth.sims.invariants import check
 from unilth.sims.invariants.catalogue import catalogue
+from unilth.sims.spec import RunSpec
 from unilth.sims.tickets import Ticket
 
 
@@ -75,6 +78,10 @@ def swap(tensors):
     tensors["weights/a.bias"] = torch.zeros(5)
 
 
+def specified(recipe="omp", network="tiny", sparsity=0.5, **more):
+    return lambda facts: facts.update(spec=dataclasses.asdict(RunSpec(recipe, network, sparsity=sparsity, **more)))
+
+
 BROKEN = {
     "forgets an initial weight": (forget_initial, None, ("ticket-names",)),
     "pads the mask with ones": (pad, None, ("ticket-names",)),
@@ -82,6 +89,9 @@ BROKEN = {
     "saves a diverged run": (diverge, None, ("ticket-finite",)),
     "saves the dense weights": (revive, None, ("ticket-zeros",)),
     "states the nominal sparsity as counted": (None, lambda f: f["sparsity"].update(counted=0.5), ("ticket-sparsity",)),
+    "has the spec of another sparsity": (None, specified(sparsity=0.49), ("ticket-sparsity",)),
+    "has the spec of another recipe": (None, specified(recipe="lth"), ("ticket-digest",)),
+    "has the spec of another network": (None, specified(network="small"), ("ticket-digest",)),
     "states another nominal sparsity": (None, lambda f: f["sparsity"].update(nominal=0.7), ("ticket-sparsity",)),
 }
 
@@ -101,7 +111,7 @@ def test_a_broken_ticket_is_caught_by_its_invariant(path, name):
         redigest(path)
     report = check(str(path))
     assert tuple(row.id for row in report.violations) == kills, str(report)
-    if kills != ("ticket-sparsity",):  # loading counts for itself
+    if name != "states another nominal sparsity":  # loading does not ask what was to be pruned
         with pytest.raises(UserError):
             Ticket.load(path)
 
@@ -128,7 +138,17 @@ def forget_mask(tensors):
     del tensors["mask"]
 
 
-MISSING = [(forget_weight, "tensors beyond"), (shorten, "a mask of 1 x"), (forget_mask, "(some are missing)")]
+def two_rows(tensors):
+    tensors["mask"] = tensors["mask"][None]
+
+
+MISSING = [
+    (forget_weight, "('weights/a.bias' is missing)"),
+    (forget_initial, "('initial/a.bias' is missing)"),
+    (shorten, "a mask of the shape (1,) in torch.uint8"),
+    (two_rows, "a mask of the shape (1, 2) in torch.uint8"),
+    (forget_mask, "('mask' is missing)"),
+]
 
 
 @pytest.mark.parametrize(("tensors", "words"), MISSING)
@@ -136,7 +156,46 @@ def test_a_part_that_is_missing_is_caught_on_either_side(path, tensors, words):
     edit(path, tensors)
     (found,) = check(str(path)).violations
     assert found.id == "ticket-names" and words in found.got
-    assert tensors is not shorten or found.expected == "2 bytes, one bit a weight"
+    assert tensors not in (shorten, two_rows) or found.expected == "one row of 2 bytes (torch.uint8), one bit a weight"
+
+
+EVIL = "\x1b[2J\n\u202e" + "x" * 100_000
+
+
+def rename(old, new):
+    return lambda tensors: tensors.update({f"{part}/{new}": tensors.pop(f"{part}/{old}") for part in PARTS})
+
+
+PARTS = ("weights", "initial")
+LOUD = {
+    "a digest": (None, lambda f: f.update(digest=EVIL)),
+    "no digest": (None, lambda f: f.update(digest="")),
+    "a counted sparsity": (None, lambda f: f["sparsity"].update(counted=10**400)),
+    "a counted sparsity in words": (None, lambda f: f["sparsity"].update(counted=EVIL)),
+    "a surplus tensor": (lambda t: t.update({EVIL: torch.ones(1)}), None),
+    "many of them": (lambda t: t.update({f"{EVIL[:9]}{i}": torch.ones(1) for i in range(99)}), None),
+    "a tensor that is not masked": (rename("a.weight", EVIL), None),
+    "a masked name": (None, lambda f: f["mask"].update({EVIL: [1]})),
+    "a masked shape": (None, lambda f: f["mask"].update({"a.weight": [2**9] * 6})),
+    "a diverged buffer": (lambda t: t.update({f"{part}/{EVIL}": torch.tensor(torch.nan) for part in PARTS}), None),
+    "a buffer of two types": (
+        lambda t: t.update({f"weights/{EVIL}": torch.ones(1), f"initial/{EVIL}": torch.ones(1).half()}),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_what_a_file_states_is_shown_escaped_and_in_part(path, name):
+    edit(path, *LOUD[name])
+    report = check(str(path))
+    assert not report.ok
+    for row in report.violations:
+        assert (row.got + row.expected).isprintable() and len(row.got + row.expected) < 300
+    if name == "no digest":
+        assert report.violations[0].expected == "'', as stated"
+    if name == "many of them":
+        assert report.violations[0].got.endswith("is no part of one and 96 more)")
 
 
 @pytest.mark.parametrize(("broken", "id"), [(None, None), (0, "ticket-zeros"), (5, "ticket-finite")])
@@ -150,6 +209,11 @@ def test_weights_of_one_byte_are_judged(tmp_path, broken, id):
     ticket = Ticket(mask, {"a": trained.to(torch.float8_e4m3fn)}, {"a": small}, 0.02, "omp", "tiny")
     report = check(str(ticket.save(tmp_path / "small")))
     assert [row.id for row in report.violations] == ([id] if id else []), str(report)
+    if id is None:
+        assert Ticket.load(tmp_path / "small").digest() == ticket.digest()
+    else:
+        with pytest.raises(UserError, match="'a' holds"):
+            Ticket.load(tmp_path / "small")
 
 
 @pytest.mark.parametrize("dtype", ["F4", "F6_E2M3", "F8_E8M0", "F8_E5M2"])
@@ -166,14 +230,19 @@ def test_a_buffer_of_any_dtype_is_refused_or_judged(path, dtype, capsys):
     code = main(["check", str(path), "--only", "ticket-finite"])
     shown = capsys.readouterr()
     assert code == (2 if dtype in ("F4", "F6_E2M3") else 0), shown.out
-    if dtype == "F4":
-        assert "'weights/b'" in shown.err or "'initial/b'" in shown.err
-        assert "float4" in shown.err and shown.err.count("\n") == 1
+    if code == 2:
+        assert f"the tensor 'weights/b' has the type {dtype!r}" in shown.err and shown.err.count("\n") == 1
+    else:
+        redigest(path)
+        assert str(Ticket.load(path).weights["b"].dtype).startswith("torch.float8")
 
 
 def test_a_mask_of_nothing_is_a_ticket_of_sparsity_zero(path):
     nothing = {"a": torch.ones(3)}
-    assert check(str(Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing"))).ok
+    path = Ticket({}, nothing, nothing, 0.0, "dense", "tiny").save(path.parent / "nothing")
+    assert check(str(path)).ok
+    edit(path, facts=lambda facts: facts["sparsity"].update(counted=False))
+    assert [row.id for row in check(str(path)).violations] == ["ticket-sparsity"]
 
 
 def test_masks_of_several_layers_are_read_where_they_lie(tmp_path):
@@ -230,12 +299,18 @@ def test_a_hostile_file_is_refused_in_one_sentence(path, damage, capsys):
         lambda f: f.update(mask={"a.weight": "5x3"}),
         lambda f: f.update(mask={"a.weight": [-1]}),
         lambda f: f["sparsity"].update(nominal=7),
+        lambda f: f.update(spec={"a": [1]}),
+        lambda f: specified()(f) or f["spec"].update(sparsity="0.5"),
     ],
 )
 def test_facts_that_are_no_tickets_are_refused(path, facts, capsys):
     edit(path, facts=facts)
     assert main(["check", str(path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    with pytest.raises(UserError) as refused:
+        Ticket.load(path)
+    assert error == f"unilth: error: {refused.value}\n"
 
 
 def test_missing_files_are_one_sentence(path, tmp_path, capsys):
@@ -248,6 +323,11 @@ def test_missing_files_are_one_sentence(path, tmp_path, capsys):
     (tmp_path / "folder.safetensors").mkdir()
     assert main(["check", str(tmp_path / "folder.safetensors")]) == 2
     assert "is a folder" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "device.safetensors").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        assert main(["check", str(tmp_path / f"{name}.safetensors")]) == 2
+        assert f"{name}.safetensors is no regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ticket.safetensors", "ticket.json"])

@@ -1,0 +1,142 @@
+"""How many weights a saved ticket prunes: exactly what the recipe of its spec prunes, in all or in each layer."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from unilth.cli import main
+from unilth.sims import masks, zoo
+from unilth.sims.invariants import check
+from unilth.sims.scores import Sight
+from unilth.sims.spec import RunSpec
+from unilth.sims.tickets import Ticket
+
+
+class Ends(nn.Sequential):
+    """Two convolutions and three linear layers, whose sizes round differently one by one and together."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        layers = (
+            nn.Conv2d(1, 3, 3),
+            nn.Conv2d(3, 4, 3),
+            nn.Flatten(),
+            nn.Linear(36, 7),
+            nn.Linear(7, 5),
+            nn.Linear(5, 3),
+        )
+        super().__init__(*layers)
+
+
+def drawn(spec: RunSpec) -> Ticket:
+    """A ticket with the mask that `find` would draw for a spec, round by round, and without training."""
+    network, chance, recipe = Ends(), torch.Generator().manual_seed(spec.seed), zoo.recipe(spec)
+    initial = {name: value.clone() for name, value in network.state_dict().items()}
+    mask = masks.full(masks.prunable(network))
+    for target in recipe.rounds.targets(spec.sparsity):
+        inside = mask
+        mask = recipe.mask.draw(Sight(network, torch.randn(8, 1, 7, 7), torch.arange(8) % 3, inside, chance), target)
+        if spec.control == "shuffled":
+            mask = masks.shuffled(mask, chance, within=inside)
+    return ticket_of(mask, initial, spec)
+
+
+def ticket_of(mask: masks.Mask, initial: dict[str, torch.Tensor], spec: RunSpec) -> Ticket:
+    return Ticket(mask, masks.apply(mask, initial), initial, spec.sparsity, spec.recipe, spec.network, spec)
+
+
+def fits(ticket: Ticket, folder: Path) -> bool:
+    report = check(ticket.save(folder), only=["ticket-sparsity"])
+    assert report.ok or "nominal sparsity" in str(report) or "dense" in str(report), str(report)
+    return report.ok
+
+
+def specs(recipe: str) -> Iterator[RunSpec]:
+    if recipe == "dense":
+        yield RunSpec(recipe, "ends", sparsity=0.5)
+        return
+    yield from (RunSpec(recipe, "ends", sparsity=0.83, control=control) for control in (None, "shuffled"))
+    for scope in (None, "global", "layer", "erk", "balanced"):
+        score = None if scope is None else "random"
+        for spare in (None, True):
+            yield RunSpec(recipe, "ends", sparsity=0.57, scope=scope, spare=spare, score=score)
+    yield RunSpec(recipe, "ends", sparsity=0.29, rounds=3)
+
+
+@pytest.mark.parametrize("recipe", zoo.NAMES)
+def test_the_count_of_every_recipe_is_expected_and_no_other(tmp_path, recipe):
+    for spec in specs(recipe):
+        ticket = drawn(spec)
+        assert fits(ticket, tmp_path), spec
+        for name, kept in ticket.mask.items():
+            for value in (True, False):  # one weight more or less in one layer
+                if bool((kept != value).any()):
+                    other = {key: layer.clone() for key, layer in ticket.mask.items()}
+                    other[name].view(-1)[(kept != value).reshape(-1).nonzero()[0]] = value
+                    assert not fits(ticket_of(other, ticket.initial, spec), tmp_path), (spec, name, value)
+
+
+@pytest.mark.parametrize(
+    ("choices", "moves"),
+    [
+        ({"recipe": "lth"}, True),
+        ({"recipe": "lth", "scope": "layer"}, False),
+        ({"recipe": "random"}, False),
+        ({"recipe": "random-erk"}, False),
+        ({"recipe": "random-balanced"}, False),
+        ({"recipe": "random-erk", "rounds": 5}, True),  # earlier rounds may have rounded in another way
+    ],
+)
+def test_what_one_layer_has_too_much_another_may_not_lack_where_layers_have_shares(tmp_path, choices, moves):
+    ticket = drawn(RunSpec(**choices, network="ends", sparsity=0.5))
+    other = {name: layer.clone() for name, layer in ticket.mask.items()}
+    for name, value in (("3.weight", True), ("1.weight", False)):
+        other[name].view(-1)[(other[name] != value).reshape(-1).nonzero()[0]] = value
+    assert fits(ticket_of(other, ticket.initial, ticket.spec), tmp_path) == moves
+
+
+@pytest.mark.parametrize(("dense", "is_one"), [("04", True), ("14", True), ("0", False), ("4", False), ("3", False)])
+def test_which_ends_are_spared_is_told_by_what_is_dense(tmp_path, dense, is_one):
+    spec = RunSpec("random", "ends", sparsity=0.5, spare=True)
+    ticket = drawn(replace(spec, spare=None))
+    mask = {name: layer | (name[0] in dense) for name, layer in ticket.mask.items()}
+    assert fits(ticket_of(mask, ticket.initial, spec), tmp_path) == is_one
+
+
+def test_no_code_that_a_spec_names_is_run(tmp_path):
+    own, ran = tmp_path / "own.py", tmp_path / "ran"
+    own.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\ndef mine(sight): ...\n")
+    spec = RunSpec("omp", "ends", sparsity=0.5)
+    ticket = drawn(spec)
+    named = replace(spec, score=f"{own}:mine")
+    assert fits(ticket_of(ticket.mask, ticket.initial, named), tmp_path)
+    ticket.mask["3.weight"][:] = True
+    assert not fits(ticket_of(ticket.mask, ticket.initial, named), tmp_path)
+    assert Ticket.load(tmp_path).spec.score.endswith(":mine") and not ran.exists()
+
+
+def test_a_recipe_that_is_not_in_the_zoo_may_round_as_it_likes(tmp_path):
+    ticket = drawn(RunSpec("random", "ends", sparsity=0.5))
+    assert fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="mine")), tmp_path)
+    assert not fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="omp")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "choices", [{"scope": "none"}, {"recipe": "dense", "rounds": 2}, {"recipe": "synflow", "scope": "erk"}]
+)
+def test_a_spec_that_no_run_can_have_is_not_one(tmp_path, choices):
+    ticket = drawn(RunSpec("omp", "ends", sparsity=0.5))
+    path = ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, **choices)).save(tmp_path)
+    (found,) = check(path).violations
+    assert found.id == "ticket-sparsity" and found.got.startswith("the spec of no run that there can be: ")
+
+
+def test_a_run_that_spares_the_ends_is_not_accused(tmp_path, capsys):
+    argv = ["find", "lth", "--spare", "True", "--sparsity", "0.5", "--epochs", "3", "--batch", "512"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path / "ticket.safetensors")]) == 0
+    assert Ticket.load(tmp_path).spec.spare
