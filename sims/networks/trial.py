@@ -1,0 +1,67 @@
+"""A network of the user's own is tried as a run will use it, before the run; the one that is tried is thrown away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unilth.errors import UserError
+from unilth.sims.imported import in_short
+
+MOST = 512  # inputs that a network is tried on: a whole batch made for a GPU could take minutes here
+
+
+@torch.no_grad()
+def try_out(network: nn.Module, name: str, shape: tuple[int, ...], classes: int, batch: int) -> None:
+    """UserError for a network that cannot be evaluated on two inputs of zeros or trained on a batch of noise."""
+    with _chance_kept():
+        _check_logits(network.eval(), name, torch.zeros(2, *shape), classes)
+        left_out = {key: value for key, value in network.named_buffers() if key not in network.state_dict()}
+        before = {key: value.clone() for key, value in left_out.items()}
+        _check_logits(network.train(), name, torch.rand(min(batch, MOST), *shape), classes)
+    after = dict(network.named_buffers())
+    for key, value in before.items():
+        if not _same(value, after.get(key)):
+            raise UserError(
+                f"the network {name!r}: the buffer {key} changes in training and is not in its state_dict: register it "
+                "with persistent=True, or early stopping, rewinding, checkpoints and tickets would miss it"
+            )
+
+
+def _check_logits(network: nn.Module, name: str, inputs: Tensor, classes: int) -> None:
+    count, shape = len(inputs), tuple(inputs.shape[1:])
+    training = " in training" if network.training else ""
+    try:
+        logits = network(inputs)
+    except (Exception, SystemExit) as error:
+        size = f"{training}, {count} at a time" if training else ""
+        raise UserError(f"the network {name!r} cannot take inputs of shape {shape}{size}: {in_short(error)}") from None
+    if not torch.is_tensor(logits) or logits.shape != (count, classes) or not logits.is_floating_point():
+        got = f"{tuple(logits.shape)} in {logits.dtype}" if torch.is_tensor(logits) else type(logits).__name__
+        raise UserError(
+            f"the network {name!r} must map {count} inputs of shape {shape}{training} to ({count}, {classes}) logits, "
+            f"not to {got}"
+        )
+
+
+def _same(first: Tensor, second: Tensor | None) -> bool:
+    """Equal in every element, NaN being equal to itself."""
+    if second is None or first.shape != second.shape:
+        return False
+    return bool(((first == second) | ((first != first) & (second != second))).all())
+
+
+@contextmanager
+def _chance_kept() -> Iterator[None]:
+    """Python's and NumPy's global generators are afterwards as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (a network of the user's may draw from it)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
