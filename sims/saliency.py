@@ -44,7 +44,8 @@ def synflow(sight: Sight) -> dict[str, Tensor]:
     Data-free, in evaluation mode and in float64, where products of the absolute weights of some hundred layers still
     have their place. Meant for many steps inside one draw (``MaskRule.steps``), each under the last one's mask.
     """
-    network = copy.deepcopy(sight.network).double().eval()
+    network = copy.deepcopy(sight.network).double()
+    network.eval()  # an override of train() or eval() may return nothing
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
             if tensor.is_floating_point():
@@ -67,7 +68,8 @@ SCORES: dict[str, Score] = {
 
 def _copied(sight: Sight) -> tuple[nn.Module, dict[str, nn.Parameter]]:
     """A copy in training mode, its dropout switched off, under the mask so far."""
-    network = copy.deepcopy(sight.network).train()
+    network = copy.deepcopy(sight.network)
+    network.train()
     for module in network.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()

@@ -20,10 +20,12 @@ MOST = 512  # inputs that a network is tried on: a whole batch made for a GPU co
 def try_out(network: nn.Module, name: str, shape: tuple[int, ...], classes: int, batch: int) -> None:
     """UserError for a network that cannot be evaluated on two inputs of zeros or trained on a batch of noise."""
     with _chance_kept():
-        _check_logits(network.eval(), name, torch.zeros(2, *shape), classes)
+        network.eval()  # an override of train() or eval() may return nothing
+        _check_logits(network, name, torch.zeros(2, *shape), classes)
         left_out = {key: value for key, value in network.named_buffers() if key not in network.state_dict()}
         before = {key: value.clone() for key, value in left_out.items()}
-        _check_logits(network.train(), name, torch.rand(min(batch, MOST), *shape), classes)
+        network.train()
+        _check_logits(network, name, torch.rand(min(batch, MOST), *shape), classes)
     after = dict(network.named_buffers())
     for key, value in before.items():
         if not _same(value, after.get(key)):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from unilth.errors import UserError
+from unilth.sims import masks
 from unilth.sims.data import load
 from unilth.sims.execute import execute
 from unilth.sims.find import Budget, find
@@ -103,6 +104,12 @@ class OfTwo(Plain):
 class Batch(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+class FrozenNorm(Batch):
+    def train(self, mode=True):
+        super().train(mode)
+        self[2].eval()
 
 
 class Chance(Plain):
@@ -233,6 +240,14 @@ def test_the_run_s_batch_size_is_what_is_tried(own):
 
 
 DIGITS = OWN.replace("nn.Linear(16, 16)", "nn.Linear(64, 16)").replace("nn.Linear(16, 3)", "nn.Linear(16, 10)")
+
+
+@pytest.mark.parametrize("recipe", ["omp", "snip", "synflow"])
+def test_a_train_method_that_returns_nothing_will_do(recipe, own):
+    (own / "digits.py").write_text(DIGITS.replace("nn.Linear(16, 8)", "nn.Linear(64, 8)").replace("(8, 3)", "(8, 10)"))
+    ticket, _ = execute(RunSpec(recipe, network="digits.py:FrozenNorm", epochs=2, examples=200, sparsity=0.5))
+    assert masks.pruned_of(ticket.mask) == 296
+    assert torch.equal(ticket.weights["2.running_mean"], ticket.initial["2.running_mean"])
 
 
 @pytest.mark.parametrize("sort", ["error", "exit"])
