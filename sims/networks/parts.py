@@ -25,6 +25,9 @@ def check_parts(network: nn.Module, name: str) -> None:
     for key, tensor in tensors.items():
         if is_lazy(tensor):
             raise UserError(f"the network {name!r}: {key} is lazy, its size still unknown: give the layer its sizes")
+        if tensor.layout != torch.strided:
+            kind = str(tensor.layout).removeprefix("torch.")
+            raise UserError(f"the network {name!r}: {key} is a {kind} tensor: keep it dense, tickets hold nothing else")
         if tensor.is_complex():
             raise UserError(f"the network {name!r}: {key} is complex: masks are for real weights only")
         if tensor.device.type != "cpu":

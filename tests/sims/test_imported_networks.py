@@ -130,6 +130,16 @@ def somewhere():
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3, device="meta"))
 
 
+def with_buffer(value):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    network.register_buffer("odd", value)
+    return network
+
+
+def sparse():
+    return with_buffer(torch.eye(4).to_sparse())
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x.flatten(1)), x
@@ -266,6 +276,7 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         ("bad.py:no_module", "returned a int"),
         ("bad.py:lazy", "is lazy"),
         ("bad.py:complex_weights", "is complex"),
+        ("bad.py:sparse", "odd is a sparse_coo tensor: keep it dense"),
         ("bad.py:double", "cannot take inputs"),
         ("bad.py:unprunable", "none to prune"),
         ("bad.py:all_frozen", "none to prune"),
