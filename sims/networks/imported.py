@@ -15,6 +15,7 @@ from torch import nn
 
 from unilth.errors import UserError
 from unilth.sims import imported
+from unilth.sims.bits import same_bits
 from unilth.sims.imported import global_generator, in_short
 from unilth.sims.networks.parts import check_parts
 from unilth.sims.networks.trial import try_out
@@ -55,7 +56,7 @@ def build_imported(
     with global_generator(state):
         again = _call(build, name, shape, classes)
     first, second = network.state_dict(), again.state_dict()
-    same = first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    same = first.keys() == second.keys() and all(same_bits(first[key], second[key]) for key in first)
     if not same or again is network:
         raise UserError(
             f"the network {name!r} is not built anew and the same at every call: draw its weights from torch's global "

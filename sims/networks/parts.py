@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from unilth.errors import UserError
+from unilth.sims.bits import finite
 from unilth.sims.masks import prunable
 
 
@@ -40,7 +41,22 @@ def check_parts(network: nn.Module, name: str) -> None:
                 f"the network {name!r}: its state_dict has {key}, a {type(value).__name__}: tickets hold tensors only, "
                 "keep it in a buffer or leave get_extra_state out"
             )
+    _check_values(network, name)
     try:
         copy.deepcopy(network)
     except Exception as error:
         raise UserError(f"the network {name!r} cannot be copied ({type(error).__name__}): runs train copies") from None
+
+
+def _check_values(network: nn.Module, name: str) -> None:
+    """No NaN in what a ticket holds, and no infinity in what is trained or pruned: a causal mask may have some."""
+    moving = {key for key, parameter in network.named_parameters() if parameter.requires_grad} | {*prunable(network)}
+    for key, value in network.state_dict().items():
+        if finite(value):
+            continue
+        if key in moving or bool((value != value).any()):  # this comparison is there for every type
+            what = "NaN" if bool((value != value).any()) else "an infinity"
+            raise UserError(
+                f"the network {name!r}: {key} holds {what} from the start, which no ticket may hold: initialise it, or "
+                "register a constant buffer with persistent=False"
+            )

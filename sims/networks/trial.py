@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unilth.errors import UserError
+from unilth.sims.bits import same_bits
 from unilth.sims.imported import in_short
 
 MOST = 512  # inputs that a network is tried on: a whole batch made for a GPU could take minutes here
@@ -28,7 +29,7 @@ def try_out(network: nn.Module, name: str, shape: tuple[int, ...], classes: int,
         _check_logits(network, name, torch.rand(min(batch, MOST), *shape), classes)
     after = dict(network.named_buffers())
     for key, value in before.items():
-        if not _same(value, after.get(key)):
+        if key not in after or not same_bits(value, after[key]):
             raise UserError(
                 f"the network {name!r}: the buffer {key} changes in training and is not in its state_dict: register it "
                 "with persistent=True, or early stopping, rewinding, checkpoints and tickets would miss it"
@@ -49,13 +50,6 @@ def _check_logits(network: nn.Module, name: str, inputs: Tensor, classes: int) -
             f"the network {name!r} must map {count} inputs of shape {shape}{training} to ({count}, {classes}) logits, "
             f"not to {got}"
         )
-
-
-def _same(first: Tensor, second: Tensor | None) -> bool:
-    """Equal in every element, NaN being equal to itself."""
-    if second is None or first.shape != second.shape:
-        return False
-    return bool(((first == second) | ((first != first) & (second != second))).all())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import nn
 
 from unilth.errors import UserError
 from unilth.sims import masks
+from unilth.sims.bits import same_bits
 from unilth.sims.data import Dataset
 from unilth.sims.find import Budget, find
 from unilth.sims.networks import build, lookup, origin
@@ -65,6 +66,14 @@ def ranks():
         nn.Flatten(2), nn.Conv1d(1, 2, 3), nn.Unflatten(2, (2, 7)), nn.ConvTranspose2d(2, 2, 2),
         nn.Unflatten(1, (1, 2)), nn.Conv3d(1, 2, 2), nn.Flatten(), nn.Linear(28, 3),
     )
+
+
+class Causal(Both):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.register_buffer("causal", torch.full((4, 4), -torch.inf).triu(1))
+        self.register_buffer("eight", torch.arange(4.0).to(torch.float8_e4m3fn))
+        self.register_parameter("closed", nn.Parameter(torch.tensor([-torch.inf]), requires_grad=False))
 
 
 class Frozen(Both):
@@ -140,6 +149,20 @@ def sparse():
     return with_buffer(torch.eye(4).to_sparse())
 
 
+def nan_buffer():
+    return with_buffer(torch.tensor([1.0, torch.nan]))
+
+
+def nan_buffer_in_eight_bits():
+    return with_buffer(torch.tensor([1.0, torch.nan]).to(torch.float8_e4m3fn))
+
+
+def unset():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    network[1].weight.data[0, 0] = torch.inf
+    return network
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x.flatten(1)), x
@@ -173,14 +196,14 @@ def made(name: str, seed: int = 0) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    "what", ["Both", "others", "none", "by_name", "hands_on", "Library.by_name", "Tied", "ranks", "Frozen"]
+    "what", ["Both", "others", "none", "by_name", "hands_on", "Library.by_name", "Tied", "ranks", "Frozen", "Causal"]
 )
 def test_any_module_is_built_and_the_seed_decides_its_weights(what, own):
     before, path = torch.get_rng_state(), list(sys.path)
     first, again, other = made(f"mine.py:{what}"), made(f"mine:{what}"), made(f"mine.py:{what}", seed=1)
     assert torch.equal(torch.get_rng_state(), before) and sys.path == path
     states = [network.state_dict() for network in (first, again, other)]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert all(same_bits(states[0][key], states[1][key]) for key in states[0])
     assert all(not torch.equal(weight, states[2][key]) for key, weight in masks.prunable(first).items())
     assert first(torch.zeros(5, *SHAPE)).shape == (5, CLASSES) and first.training
 
@@ -277,6 +300,9 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         ("bad.py:lazy", "is lazy"),
         ("bad.py:complex_weights", "is complex"),
         ("bad.py:sparse", "odd is a sparse_coo tensor: keep it dense"),
+        ("bad.py:nan_buffer", "odd holds NaN from the start"),
+        ("bad.py:nan_buffer_in_eight_bits", "odd holds NaN from the start"),
+        ("bad.py:unset", "1.weight holds an infinity from the start"),
         ("bad.py:double", "cannot take inputs"),
         ("bad.py:unprunable", "none to prune"),
         ("bad.py:all_frozen", "none to prune"),
