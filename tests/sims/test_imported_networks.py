@@ -163,6 +163,52 @@ def unset():
     return network
 
 
+class Hooked(nn.Sequential):
+    def __init__(self, hook=None, load=None):
+        super().__init__(nn.Flatten(), nn.Linear(16, 3))
+        self.register_buffer("count", torch.zeros(2))
+        self._register_state_dict_hook(hook or (lambda *_: None))
+        self._register_load_state_dict_pre_hook(load or (lambda *_: None))
+
+
+def rename(old, new):
+    def hook(state):
+        for key in [key for key in state if key.startswith(old)]:
+            state[new + key.removeprefix(old)] = state.pop(key)
+
+    return hook
+
+
+def renamed():
+    there, again = rename("1.", "x."), rename("x.", "1.")
+    return Hooked(lambda module, state, *_: there(state), lambda state, *_: again(state))
+
+
+def half_of_it():
+    return Hooked(lambda module, state, *_: state.update({"1.weight": state["1.weight"] / 2}))
+
+
+def without_a_bias():
+    return Hooked(lambda module, state, *_: state.__delitem__("1.bias"))
+
+
+def other_buffer():
+    return Hooked(lambda module, state, *_: rename("count", "counted")(state))
+
+
+def fails():
+    return Hooked(lambda module, state, *_: state["none"])
+
+
+def other_buffer_and_back():
+    there, again = rename("count", "counted"), rename("counted", "count")
+    return Hooked(lambda module, state, *_: there(state), lambda state, *_: again(state))
+
+
+def scripted():
+    return nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(16, 16)), nn.Linear(16, 3))
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x.flatten(1)), x
@@ -206,6 +252,10 @@ def test_any_module_is_built_and_the_seed_decides_its_weights(what, own):
     assert all(same_bits(states[0][key], states[1][key]) for key in states[0])
     assert all(not torch.equal(weight, states[2][key]) for key, weight in masks.prunable(first).items())
     assert first(torch.zeros(5, *SHAPE)).shape == (5, CLASSES) and first.training
+
+
+def test_hooks_of_a_state_dict_may_rename_a_buffer_there_and_back(own):
+    assert set(made("bad.py:other_buffer_and_back").state_dict()) == {"1.weight", "1.bias", "counted"}
 
 
 def test_the_user_s_own_initialisation_stays(own):
@@ -287,6 +337,7 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         assert origin(name)["sha256"] not in (changed, before["sha256"])
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -303,6 +354,12 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         ("bad.py:nan_buffer", "odd holds NaN from the start"),
         ("bad.py:nan_buffer_in_eight_bits", "odd holds NaN from the start"),
         ("bad.py:unset", "1.weight holds an infinity from the start"),
+        ("bad.py:renamed", "its state_dict does not hold the parameter 1.weight under its name"),
+        ("bad.py:half_of_it", "does not hold the parameter 1.weight under its name and as it is"),
+        ("bad.py:without_a_bias", "does not hold the parameter 1.bias"),
+        ("bad.py:other_buffer", "cannot load its own state_dict: RuntimeError"),
+        ("bad.py:fails", "the state_dict of the network 'bad.py:fails' fails: KeyError: 'none'"),
+        ("bad.py:scripted", "1.weight cannot be trained in a copy of it, .* without torch.jit"),
         ("bad.py:double", "cannot take inputs"),
         ("bad.py:unprunable", "none to prune"),
         ("bad.py:all_frozen", "none to prune"),
