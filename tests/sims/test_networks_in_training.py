@@ -112,6 +112,54 @@ class FrozenNorm(Batch):
         self[2].eval()
 
 
+class Centres(Plain):
+    def forward(self, x):
+        with torch.no_grad():
+            self.first.weight.sub_(self.first.weight.mean())
+        return super().forward(x)
+
+
+class CentresInEvaluation(Plain):
+    def forward(self, x):
+        if not self.training:
+            self.first.weight.data -= self.first.weight.data.mean()
+        return super().forward(x)
+
+
+class Replaces(Plain):
+    def forward(self, x):
+        if self.training:
+            self.first.weight = nn.Parameter(self.first.weight.detach().clone())
+        return super().forward(x)
+
+
+class Adds(Plain):
+    def forward(self, x):
+        if self.training:
+            self.more = nn.Linear(3, 3)
+        return super().forward(x)
+
+
+class Grows(Plain):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = torch.cat([self.seen, x.mean()[None]])
+        return super().forward(x)
+
+
+class MaxNorm(Plain):
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Embedding(2, 16, max_norm=0.5)
+
+    def forward(self, x):
+        return super().forward(x + self.places(torch.tensor(1)).view(1, 4, 4))
+
+
 class Chance(Plain):
     def forward(self, x):
         return super().forward(x + random.random() + np.random.rand() + torch.rand(()))
@@ -206,6 +254,14 @@ def made(what: str, batch: int = 8) -> nn.Module:
         ),
         ("Leaves", r"cannot take inputs of shape \(1, 4, 4\): SystemExit: 3"),
         ("TwoInTraining", r"must map 8 inputs of shape \(1, 4, 4\) in training to \(8, 3\) logits, not to tuple"),
+        ("Centres", "writes to its own weight first.weight in a forward pass, where no mask would hold it at 0: "),
+        ("CentresInEvaluation", "writes to its own weight first.weight in a forward pass"),
+        (
+            "Replaces",
+            "replaces or adds the parameter first.weight in a forward pass, which the optimizer would not train: ",
+        ),
+        ("Adds", "replaces or adds the parameter more.weight in a forward pass"),
+        ("Grows", "seen has another type or shape after a forward pass: "),
         ("OfTwo", "in training, 8 at a time: RuntimeError"),
         ("Extra", "its state_dict has _extra_state, a dict: "),
         ("weight_norm", "the weight of the layer 'first' is computed"),
@@ -223,7 +279,7 @@ def test_what_cannot_be_trained_is_refused_before_the_run(what, why, own):
     assert chances() == before
 
 
-@pytest.mark.parametrize("what", ["Plain", "Kept", "Constant", "ExtraTensor", "Batch", "Chance"])
+@pytest.mark.parametrize("what", ["Plain", "Kept", "Constant", "ExtraTensor", "Batch", "Chance", "MaxNorm"])
 def test_trying_leaves_the_network_and_every_generator_alone(what, own):
     before = chances()
     network = made(what)
