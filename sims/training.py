@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
-from unilth.sims.forward import Forward, Precision, inside
+from unilth.sims.forward import Forward, NetworkError, Precision, inside
 from unilth.sims.graphs import Recorder, Replayed
 from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
@@ -216,6 +216,12 @@ class Training:
                 tick()
         if isinstance(self._do, Replayed):
             self._do.forget()
+        now = {id(parameter) for parameter in self.network.parameters()}
+        if not all(id(parameter) in now for parameter in self.parameters):
+            raise NetworkError(
+                "the network replaces a parameter in a forward pass, which the optimizer does not train: compute with "
+                "another tensor instead"
+            )
         if self.watch and self.outcome.rows:
             self.watch.restore(self.network)
             self.outcome.best_epoch = self.watch.best_epoch
