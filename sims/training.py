@@ -77,9 +77,10 @@ def evaluate(network: nn.Module, split: Split, forward: Forward | None = None) -
     network.eval()
     losses, correct = [], []
     for inputs, labels in zip(*(tensor.split(EVALUATION_BATCH) for tensor in split), strict=True):
-        logits = (forward or network)(inputs)
-        losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-        correct.append((logits.argmax(1) == labels).sum())
+        with inside(network, inputs):
+            logits = (forward or network)(inputs)
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            correct.append((logits.argmax(1) == labels).sum())
     network.train(was_training)
     count = len(split[1])  # read back at the end and at once: every reading waits for the device
     return sum(torch.stack(losses).tolist()) / count, sum(torch.stack(correct).tolist()) / count

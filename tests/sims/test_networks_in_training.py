@@ -160,6 +160,23 @@ class MaxNorm(Plain):
         return super().forward(x + self.places(torch.tensor(1)).view(1, 4, 4))
 
 
+class FewerLater(Plain):
+    def forward(self, x):
+        return super().forward(x)[:, : 10 if len(x) in (2, 64) else 3]
+
+
+class MoreLater(Plain):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if len(x) in (2, 64) else torch.cat([logits, logits[:, :5]], 1)
+
+
+class FlatLater(Plain):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if len(x) in (2, 64) else logits[0]
+
+
 class Chance(Plain):
     def forward(self, x):
         return super().forward(x + random.random() + np.random.rand() + torch.rand(()))
@@ -304,6 +321,30 @@ def test_a_train_method_that_returns_nothing_will_do(recipe, own):
     ticket, _ = execute(RunSpec(recipe, network="digits.py:FrozenNorm", epochs=2, examples=200, sparsity=0.5))
     assert masks.pruned_of(ticket.mask) == 296
     assert torch.equal(ticket.weights["2.running_mean"], ticket.initial["2.running_mean"])
+
+
+@pytest.mark.parametrize(
+    ("what", "recipe", "shape"),
+    [
+        ("FewerLater", "omp", r"\d+ in evaluation to logits of shape \(\d+, 3\), not \(\d+, 10\): return as many"),
+        ("MoreLater", "omp", r"\d+ in evaluation to logits of shape \(\d+, 15\), not \(\d+, 10\): return as many"),
+        ("FlatLater", "omp", r"\d+ in evaluation to logits of shape \(10,\), not \(\d+, 10\)"),
+        ("FewerLater", "snip", r"200 in training to logits of shape \(200, 3\), not \(200, 10\)"),
+        ("FewerLater", "grasp", r"200 in training to logits of shape \(200, 3\), not \(200, 10\)"),
+        ("MoreLater", "snip", r"\d+ in evaluation to logits of shape \(\d+, 15\), not \(\d+, 10\)"),
+    ],
+)
+def test_other_logits_in_another_batch_size_are_one_sentence(what, recipe, shape, own):
+    (own / "digits.py").write_text(DIGITS)
+    with pytest.raises(UserError, match=rf"^the network 'digits.py:{what}' maps a batch of {shape}") as caught:
+        execute(RunSpec(recipe, network=f"digits.py:{what}", epochs=2, examples=200))
+    assert "\n" not in str(caught.value)
+
+
+def test_more_logits_than_classes_will_do_for_a_network_that_is_handed_over():
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 15))
+    assert find("snip", network, load("digits"), 0.5, seed=0, budget=Budget(2)).mask["1.weight"].sum() == 480
 
 
 @pytest.mark.parametrize("sort", ["error", "exit"])
