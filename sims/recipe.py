@@ -43,9 +43,12 @@ class MaskRule:
             raise UserError(f"MaskRule: score must be a name or a function, not {self.score!r}")
         if self.scope not in get_args(Scope):
             raise UserError(f"scope must be 'global', 'layer', 'erk' or 'balanced', not {self.scope!r}")
-        if self.steps < 1 or (self.steps > 1 and self.scope != "global"):
+        if self.steps < 1:
+            raise UserError(f"MaskRule: steps must be at least 1, not {self.steps}")
+        if self.steps > 1 and self.scope != "global":
             raise UserError(
-                f"MaskRule: steps must be at least 1, and 1 where the scope is not 'global', not {self.steps}"
+                f"the score {self.score!r} draws its mask in {self.steps} steps, over all layers together: give it the "
+                f"scope 'global', not {self.scope!r}, or take another score"
             )
 
     @functools.cached_property
