@@ -21,8 +21,8 @@ def diverged(state: Mapping[str, Tensor], start: Mapping[str, Tensor], row: Mapp
     for name, value in state.items():
         if not finite(value) and not (name in start and same_bits(value, start[name])):
             return f"{name} is not finite"
-    for key in ("train_loss", "validation_loss") if row else ():
-        if not math.isfinite(row[key]):
+    for key in ("train_loss", "validation_loss"):
+        if row is not None and not math.isfinite(row[key]):
             return f"the {key.replace('_', ' ')} is {row[key]}"
     return None
 
