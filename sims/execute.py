@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import resource
 import time
@@ -92,6 +93,13 @@ def execute(
             ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
             trained = time.perf_counter()
             test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
+            if not math.isfinite(test_loss):
+                if kept:
+                    kept.remove()  # it would only end so again
+                raise UserError(
+                    f"the test loss is {test_loss}, and the validation loss is not: lower lr (it is {spec.lr}), or see "
+                    "what the network does with the test data"
+                )
         except NetworkError as error:
             raise UserError(str(error).replace("the network", f"the network {spec.network!r}", 1)) from error
     pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)

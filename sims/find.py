@@ -19,12 +19,13 @@ from unilth.errors import UserError
 from unilth.sims import masks, zoo
 from unilth.sims.checkpoints import REFUSED, Checkpoint
 from unilth.sims.data import Dataset
-from unilth.sims.forward import Forward, Precision
+from unilth.sims.forward import Forward, NetworkError, Precision
 from unilth.sims.graphs import Recorder
 from unilth.sims.masks import Mask, shuffled
 from unilth.sims.penalties import GrowingPenalty
 from unilth.sims.recipe import Recipe
 from unilth.sims.scores import Sight
+from unilth.sims.sound import diverged, no_ticket
 from unilth.sims.stopping import Epochs, SettledMask
 from unilth.sims.streams import seed_layers, seeded_layers, stream
 from unilth.sims.tickets import Ticket
@@ -132,6 +133,9 @@ class Search:
             with self._fitting():
                 raise ValueError("it has more phases than the run")
         weights, mask = self._state(), {name: kept.clone() for name, kept in self.mask.items()}
+        fault = no_ticket(mask, weights, self.initial)
+        if fault:
+            raise NetworkError(f"the network {fault}")
         return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity, masks=tuple(self.masks))
 
     def _choose(self, target: float) -> Mask:
@@ -259,10 +263,12 @@ class Search:
                 self.progress(self.used, self.budget.epochs, f"{phase.name}, round {phase.round}")
 
         outcome = training.run(tick)
-        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+        last = outcome.rows[(outcome.best_epoch or 0) - 1] if outcome.rows else None  # the one that was restored
+        what = diverged(self.network.state_dict(), self.initial, last)
+        if what:
             if self.checkpoint:
                 self.checkpoint.remove()  # it would only diverge again
-            raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}): lower lr")
+            raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}), {what}: lower lr")
         self.rows += outcome.rows
         self.phases.append(
             {

@@ -32,6 +32,18 @@ def inside(network: nn.Module, batch: Tensor) -> Iterator[None]:
         raise NetworkError(f"the network fails on a batch of {len(batch)} in {doing}: {in_short(error)}") from error
 
 
+def check_shape(logits: Tensor, network: nn.Module, inputs: Tensor, outputs: int, *, exact: bool) -> None:
+    """NetworkError unless ``logits`` are a row for each of ``inputs``, of ``outputs`` numbers (or more: ``exact``)."""
+    count, found = len(inputs), tuple(logits.shape)
+    if len(found) == 2 and found[0] == count and (found[1] == outputs or (found[1] > outputs and not exact)):
+        return
+    doing = "training" if network.training else "evaluation"
+    raise NetworkError(
+        f"the network maps a batch of {count} in {doing} to logits of shape {found}, not ({count}, {outputs}): return "
+        "as many for every input, whatever the batch size"
+    )
+
+
 class Forward:
     """Calls ``network`` on inputs as ``data`` stores them.
 
@@ -45,6 +57,7 @@ class Forward:
         if precision not in get_args(Precision):
             raise UserError(f"precision must be 'float32' or 'bfloat16', not {precision!r}")
         self.network, self.data, self.half = network, data, precision == "bfloat16"
+        self.outputs: int | None = None
         self.channels_last = any(isinstance(module, nn.Conv2d) for module in network.modules())
         if self.channels_last:
             channels_last(network)
@@ -55,9 +68,16 @@ class Forward:
         inputs = stored if stored.is_floating_point() else self.data.prepare(stored)
         with inside(self.network, inputs):
             if not self.half:
-                return self.network(inputs)
+                return self._checked(self.network(inputs), inputs)
             with torch.autocast(inputs.device.type, torch.bfloat16):
-                return self.network(inputs).float()
+                return self._checked(self.network(inputs).float(), inputs)
+
+    def _checked(self, logits: Tensor, inputs: Tensor) -> Tensor:
+        """The logits, if they are (n, outputs): as many in every batch, and one for each class at least."""
+        if torch.is_tensor(logits):  # shapes only, which wait for no device; the loss refuses what is no tensor
+            check_shape(logits, self.network, inputs, self.outputs or self.data.classes, exact=self.outputs is not None)
+            self.outputs = logits.shape[1]
+        return logits
 
 
 def channels_last(network: nn.Module) -> None:

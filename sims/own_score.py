@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from unilth.errors import UserError
+from unilth.sims.forward import NetworkError
 from unilth.sims.imported import in_short, is_import, locate
 from unilth.sims.imported import origin as imported_origin
 from unilth.sims.saliency import SCORES
@@ -33,6 +34,8 @@ def named(name: str) -> Score:
 def _told(name: str, score: Score, sight: Sight) -> dict[str, Tensor]:
     try:
         return score(sight)
+    except NetworkError:  # of the network's, not of the score's
+        raise
     except (Exception, SystemExit) as error:
         raise UserError(f"the score {name!r} fails: {in_short(error)}") from error
 

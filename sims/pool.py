@@ -22,6 +22,7 @@ from unilth.sims.spec import RunSpec
 
 ATTEMPTS = 3  # a run whose worker dies is given to a fresh worker until this many have died of it
 EARLY_DEATHS = 3  # so many workers in a row that die before they can work mean that none will
+ENDING = 2.0  # seconds that a worker which closed its output has to end by itself
 TICK = 0.5  # seconds between signs of life
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -177,7 +178,9 @@ class _Shift:
             yield Event("failed", spec, reason=answer["reason"], traceback=answer["traceback"])
 
     def _died(self, worker: _Worker) -> Iterator[Event]:
-        worker.process.kill()  # it closed its output: whatever is left of it can report nothing
+        with suppress(subprocess.TimeoutExpired):  # it closed its output: how it ends by itself is the reason
+            worker.process.wait(ENDING)
+        worker.process.kill()
         last = self._bury(worker)
         if worker is self.checking:
             self.checking = None

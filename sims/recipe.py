@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, get_args
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unilth.errors import UserError
 from unilth.sims import own_score
+from unilth.sims.bits import same_bits
 from unilth.sims.masks import Mask, Scope, exact_sparsity, keep_largest, prunable, pruned_of, size_of
 from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.scores import Score, Sight
@@ -42,9 +43,12 @@ class MaskRule:
             raise UserError(f"MaskRule: score must be a name or a function, not {self.score!r}")
         if self.scope not in get_args(Scope):
             raise UserError(f"scope must be 'global', 'layer', 'erk' or 'balanced', not {self.scope!r}")
-        if self.steps < 1 or (self.steps > 1 and self.scope != "global"):
+        if self.steps < 1:
+            raise UserError(f"MaskRule: steps must be at least 1, not {self.steps}")
+        if self.steps > 1 and self.scope != "global":
             raise UserError(
-                f"MaskRule: steps must be at least 1, and 1 where the scope is not 'global', not {self.steps}"
+                f"the score {self.score!r} draws its mask in {self.steps} steps, over all layers together: give it the "
+                f"scope 'global', not {self.scope!r}, or take another score"
             )
 
     @functools.cached_property
@@ -58,11 +62,14 @@ class MaskRule:
         mask = {name: kept for name, kept in sight.mask.items() if name not in spared}
         dense = {name: sight.mask[name] for name in spared}
         already, asked = Fraction(pruned_of(mask), max(size_of(mask), 1)), exact_sparsity(sparsity)
+        before = _snapshot(sight.network)
         for step in range(1, self.steps + 1):
             between = 1 - float(1 - already) * (float(1 - asked) / float(1 - already)) ** (step / self.steps)
             target = asked if step == self.steps else min(max(Fraction(between), already), asked)
-            scores = self._scores(replace(sight, mask=mask | dense))
+            seen = {name: kept.clone() for name, kept in (mask | dense).items()}  # whatever a score does to them
+            scores = self._scores(replace(sight, mask=seen))
             mask = keep_largest({name: scores[name] for name in mask}, target, scope=self.scope, within=mask)
+        self._check_network(sight.network, before)
         return {name: (mask | dense)[name] for name in sight.mask}
 
     def _scores(self, sight: Sight) -> Mapping[str, Tensor]:
@@ -79,6 +86,19 @@ class MaskRule:
         self._check(scores, sight)
         return scores
 
+    def _check_network(self, network: nn.Module, before: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """A score leaves every parameter the object that it was, and the values of parameters and buffers."""
+        after = dict(_tensors(network))
+        for name in {**before, **after}:
+            tensor, value = before.get(name, (None, None))
+            now = after.get(name)
+            replaced = now is not tensor and any(isinstance(t, nn.Parameter) for t in (now, tensor))
+            if replaced or now is None or value is None or not same_bits(now, value):
+                raise UserError(
+                    f"the score {self.score!r} changes {name} of the network, which is trained on: let it work on "
+                    "copy.deepcopy(sight.network)"
+                )
+
     def _check(self, scores: Mapping[str, Tensor], sight: Sight) -> None:
         shapes = {name: tuple(weight.shape) for name, weight in sight.weights.items()}
         given = scores if isinstance(scores, Mapping) and all(map(torch.is_tensor, scores.values())) else {}
@@ -94,6 +114,16 @@ class MaskRule:
                 raise UserError(f"{gives} a sparse tensor for the weight {name!r}: give a dense one")
             if value.is_floating_point() and value.detach().float().isnan().any():
                 raise UserError(f"{gives} NaN for the weight {name!r}: give numbers, which can be compared")
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters()
+    yield from network.named_buffers()
+
+
+def _snapshot(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Every parameter and buffer with a copy of its values."""
+    return {name: (tensor, tensor.detach().clone()) for name, tensor in _tensors(network)}
 
 
 def first_and_last(network: nn.Module) -> tuple[str, ...]:

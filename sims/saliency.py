@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from unilth.sims.forward import check_shape
 from unilth.sims.masks import prunable
 from unilth.sims.scores import Score, Sight, lamp, magnitude, random
 
@@ -19,7 +20,7 @@ TEMPERATURE = 200.0  # GraSP's logits are divided by it (Wang et al. 2020, publi
 def snip(sight: Sight) -> dict[str, Tensor]:
     """|g w|, the change of the loss to first order when w goes (Lee, Ajanthan and Torr 2019)."""
     network, weights = _copied(sight)
-    loss = F.cross_entropy(network(sight.inputs), sight.labels)
+    loss = F.cross_entropy(_logits(network, sight), sight.labels)
     return {name: (g * weights[name]).abs().detach() for name, g in _gradients(loss, weights).items()}
 
 
@@ -30,7 +31,7 @@ def grasp(sight: Sight) -> dict[str, Tensor]:
     """
     network, weights = _copied(sight)
     with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention have no second derivative
-        loss = F.cross_entropy(network(sight.inputs) / TEMPERATURE, sight.labels)
+        loss = F.cross_entropy(_logits(network, sight) / TEMPERATURE, sight.labels)
         gradients = _gradients(loss, weights, create_graph=True)
         flow = sum((g * g.detach()).sum() for g in gradients.values())
         assert isinstance(flow, Tensor)
@@ -44,7 +45,8 @@ def synflow(sight: Sight) -> dict[str, Tensor]:
     Data-free, in evaluation mode and in float64, where products of the absolute weights of some hundred layers still
     have their place. Meant for many steps inside one draw (``MaskRule.steps``), each under the last one's mask.
     """
-    network = copy.deepcopy(sight.network).double().eval()
+    network = copy.deepcopy(sight.network).double()
+    network.eval()  # an override of train() or eval() may return nothing
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
             if tensor.is_floating_point():
@@ -67,11 +69,19 @@ SCORES: dict[str, Score] = {
 
 def _copied(sight: Sight) -> tuple[nn.Module, dict[str, nn.Parameter]]:
     """A copy in training mode, its dropout switched off, under the mask so far."""
-    network = copy.deepcopy(sight.network).train()
+    network = copy.deepcopy(sight.network)
+    network.train()
     for module in network.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
     return network, _masked(prunable(network), sight)
+
+
+def _logits(network: nn.Module, sight: Sight) -> Tensor:
+    """What the network makes of the examples: a number for each of the labels that occur, at least."""
+    logits: Tensor = network(sight.inputs)
+    check_shape(logits, network, sight.inputs, 1 + int(sight.labels.max()), exact=False)
+    return logits
 
 
 def _gradients(of: Tensor, weights: dict[str, nn.Parameter], create_graph: bool = False) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from unilth.errors import UserError
 from unilth.sims.data import Dataset
 from unilth.sims.data.dataset import Split
-from unilth.sims.forward import Forward, Precision, inside
+from unilth.sims.forward import Forward, NetworkError, Precision, inside
 from unilth.sims.graphs import Recorder, Replayed
 from unilth.sims.masks import Mask, prunable
 from unilth.sims.penalties import GrowingPenalty
@@ -77,9 +77,10 @@ def evaluate(network: nn.Module, split: Split, forward: Forward | None = None) -
     network.eval()
     losses, correct = [], []
     for inputs, labels in zip(*(tensor.split(EVALUATION_BATCH) for tensor in split), strict=True):
-        logits = (forward or network)(inputs)
-        losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-        correct.append((logits.argmax(1) == labels).sum())
+        with inside(network, inputs):
+            logits = (forward or network)(inputs)
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            correct.append((logits.argmax(1) == labels).sum())
     network.train(was_training)
     count = len(split[1])  # read back at the end and at once: every reading waits for the device
     return sum(torch.stack(losses).tolist()) / count, sum(torch.stack(correct).tolist()) / count
@@ -216,6 +217,12 @@ class Training:
                 tick()
         if isinstance(self._do, Replayed):
             self._do.forget()
+        now = {id(parameter) for parameter in self.network.parameters()}
+        if not all(id(parameter) in now for parameter in self.parameters):
+            raise NetworkError(
+                "the network replaces a parameter in a forward pass, which the optimizer does not train: compute with "
+                "another tensor instead"
+            )
         if self.watch and self.outcome.rows:
             self.watch.restore(self.network)
             self.outcome.best_epoch = self.watch.best_epoch

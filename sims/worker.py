@@ -70,6 +70,8 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
                 emit({"event": "checked"})
             except (UserError, OSError) as error:
                 emit({"event": "refused", "reason": str(error)})
+            except Exception as error:  # whatever it is, it is the reason; the end of this process would not be
+                emit({"event": "refused", "reason": f"the check before the runs fails: {_one_line(error)}"})
         else:
             emit(_done(functools.partial(run, data_dir=data_dir, device=device, say=say), request["spec"], store))
 

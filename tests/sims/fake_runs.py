@@ -67,3 +67,14 @@ def refuses(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
 def check_dies(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
     """As if the machine had no memory for the data."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def check_fails(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
+    """A check with a mistake of its own."""
+    raise AttributeError("'NoneType' object has no\nattribute 'training'")
+
+
+def check_leaves(specs: list[RunSpec], *, data_dir: Path, known: list) -> None:
+    """As if a library ended the process."""
+    print("nothing more can be done", flush=True)
+    raise SystemExit(7)

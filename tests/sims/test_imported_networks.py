@@ -11,6 +11,7 @@ from torch import nn
 
 from unilth.errors import UserError
 from unilth.sims import masks
+from unilth.sims.bits import same_bits
 from unilth.sims.data import Dataset
 from unilth.sims.find import Budget, find
 from unilth.sims.networks import build, lookup, origin
@@ -65,6 +66,14 @@ def ranks():
         nn.Flatten(2), nn.Conv1d(1, 2, 3), nn.Unflatten(2, (2, 7)), nn.ConvTranspose2d(2, 2, 2),
         nn.Unflatten(1, (1, 2)), nn.Conv3d(1, 2, 2), nn.Flatten(), nn.Linear(28, 3),
     )
+
+
+class Causal(Both):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.register_buffer("causal", torch.full((4, 4), -torch.inf).triu(1))
+        self.register_buffer("eight", torch.arange(4.0).to(torch.float8_e4m3fn))
+        self.register_parameter("closed", nn.Parameter(torch.tensor([-torch.inf]), requires_grad=False))
 
 
 class Frozen(Both):
@@ -130,6 +139,76 @@ def somewhere():
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3, device="meta"))
 
 
+def with_buffer(value):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    network.register_buffer("odd", value)
+    return network
+
+
+def sparse():
+    return with_buffer(torch.eye(4).to_sparse())
+
+
+def nan_buffer():
+    return with_buffer(torch.tensor([1.0, torch.nan]))
+
+
+def nan_buffer_in_eight_bits():
+    return with_buffer(torch.tensor([1.0, torch.nan]).to(torch.float8_e4m3fn))
+
+
+def unset():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    network[1].weight.data[0, 0] = torch.inf
+    return network
+
+
+class Hooked(nn.Sequential):
+    def __init__(self, hook=None, load=None):
+        super().__init__(nn.Flatten(), nn.Linear(16, 3))
+        self.register_buffer("count", torch.zeros(2))
+        self._register_state_dict_hook(hook or (lambda *_: None))
+        self._register_load_state_dict_pre_hook(load or (lambda *_: None))
+
+
+def rename(old, new):
+    def hook(state):
+        for key in [key for key in state if key.startswith(old)]:
+            state[new + key.removeprefix(old)] = state.pop(key)
+
+    return hook
+
+
+def renamed():
+    there, again = rename("1.", "x."), rename("x.", "1.")
+    return Hooked(lambda module, state, *_: there(state), lambda state, *_: again(state))
+
+
+def half_of_it():
+    return Hooked(lambda module, state, *_: state.update({"1.weight": state["1.weight"] / 2}))
+
+
+def without_a_bias():
+    return Hooked(lambda module, state, *_: state.__delitem__("1.bias"))
+
+
+def other_buffer():
+    return Hooked(lambda module, state, *_: rename("count", "counted")(state))
+
+
+def fails():
+    return Hooked(lambda module, state, *_: state["none"])
+
+
+def other_buffer_and_back():
+    there, again = rename("count", "counted"), rename("counted", "count")
+    return Hooked(lambda module, state, *_: there(state), lambda state, *_: again(state))
+
+
+def scripted():
+    return nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(16, 16)), nn.Linear(16, 3))
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x.flatten(1)), x
@@ -163,16 +242,20 @@ def made(name: str, seed: int = 0) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    "what", ["Both", "others", "none", "by_name", "hands_on", "Library.by_name", "Tied", "ranks", "Frozen"]
+    "what", ["Both", "others", "none", "by_name", "hands_on", "Library.by_name", "Tied", "ranks", "Frozen", "Causal"]
 )
 def test_any_module_is_built_and_the_seed_decides_its_weights(what, own):
     before, path = torch.get_rng_state(), list(sys.path)
     first, again, other = made(f"mine.py:{what}"), made(f"mine:{what}"), made(f"mine.py:{what}", seed=1)
     assert torch.equal(torch.get_rng_state(), before) and sys.path == path
     states = [network.state_dict() for network in (first, again, other)]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert all(same_bits(states[0][key], states[1][key]) for key in states[0])
     assert all(not torch.equal(weight, states[2][key]) for key, weight in masks.prunable(first).items())
     assert first(torch.zeros(5, *SHAPE)).shape == (5, CLASSES) and first.training
+
+
+def test_hooks_of_a_state_dict_may_rename_a_buffer_there_and_back(own):
+    assert set(made("bad.py:other_buffer_and_back").state_dict()) == {"1.weight", "1.bias", "counted"}
 
 
 def test_the_user_s_own_initialisation_stays(own):
@@ -254,6 +337,7 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         assert origin(name)["sha256"] not in (changed, before["sha256"])
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -266,6 +350,16 @@ def test_a_change_of_the_file_that_is_named_or_of_the_source_behind_it_is_notice
         ("bad.py:no_module", "returned a int"),
         ("bad.py:lazy", "is lazy"),
         ("bad.py:complex_weights", "is complex"),
+        ("bad.py:sparse", "odd is a sparse_coo tensor: keep it dense"),
+        ("bad.py:nan_buffer", "odd holds NaN from the start"),
+        ("bad.py:nan_buffer_in_eight_bits", "odd holds NaN from the start"),
+        ("bad.py:unset", "1.weight holds an infinity from the start"),
+        ("bad.py:renamed", "its state_dict does not hold the parameter 1.weight under its name"),
+        ("bad.py:half_of_it", "does not hold the parameter 1.weight under its name and as it is"),
+        ("bad.py:without_a_bias", "does not hold the parameter 1.bias"),
+        ("bad.py:other_buffer", "cannot load its own state_dict: RuntimeError"),
+        ("bad.py:fails", "the state_dict of the network 'bad.py:fails' fails: KeyError: 'none'"),
+        ("bad.py:scripted", "1.weight cannot be trained in a copy of it, .* without torch.jit"),
         ("bad.py:double", "cannot take inputs"),
         ("bad.py:unprunable", "none to prune"),
         ("bad.py:all_frozen", "none to prune"),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from unilth.errors import UserError
+from unilth.sims import masks
 from unilth.sims.data import load
 from unilth.sims.execute import execute
 from unilth.sims.find import Budget, find
@@ -103,6 +104,77 @@ class OfTwo(Plain):
 class Batch(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+class FrozenNorm(Batch):
+    def train(self, mode=True):
+        super().train(mode)
+        self[2].eval()
+
+
+class Centres(Plain):
+    def forward(self, x):
+        with torch.no_grad():
+            self.first.weight.sub_(self.first.weight.mean())
+        return super().forward(x)
+
+
+class CentresInEvaluation(Plain):
+    def forward(self, x):
+        if not self.training:
+            self.first.weight.data -= self.first.weight.data.mean()
+        return super().forward(x)
+
+
+class Replaces(Plain):
+    def forward(self, x):
+        if self.training:
+            self.first.weight = nn.Parameter(self.first.weight.detach().clone())
+        return super().forward(x)
+
+
+class Adds(Plain):
+    def forward(self, x):
+        if self.training:
+            self.more = nn.Linear(3, 3)
+        return super().forward(x)
+
+
+class Grows(Plain):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = torch.cat([self.seen, x.mean()[None]])
+        return super().forward(x)
+
+
+class MaxNorm(Plain):
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Embedding(2, 16, max_norm=0.5)
+
+    def forward(self, x):
+        return super().forward(x + self.places(torch.tensor(1)).view(1, 4, 4))
+
+
+class FewerLater(Plain):
+    def forward(self, x):
+        return super().forward(x)[:, : 10 if len(x) in (2, 64) else 3]
+
+
+class MoreLater(Plain):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if len(x) in (2, 64) else torch.cat([logits, logits[:, :5]], 1)
+
+
+class FlatLater(Plain):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if len(x) in (2, 64) else logits[0]
 
 
 class Chance(Plain):
@@ -199,6 +271,14 @@ def made(what: str, batch: int = 8) -> nn.Module:
         ),
         ("Leaves", r"cannot take inputs of shape \(1, 4, 4\): SystemExit: 3"),
         ("TwoInTraining", r"must map 8 inputs of shape \(1, 4, 4\) in training to \(8, 3\) logits, not to tuple"),
+        ("Centres", "writes to its own weight first.weight in a forward pass, where no mask would hold it at 0: "),
+        ("CentresInEvaluation", "writes to its own weight first.weight in a forward pass"),
+        (
+            "Replaces",
+            "replaces or adds the parameter first.weight in a forward pass, which the optimizer would not train: ",
+        ),
+        ("Adds", "replaces or adds the parameter more.weight in a forward pass"),
+        ("Grows", "seen has another type or shape after a forward pass: "),
         ("OfTwo", "in training, 8 at a time: RuntimeError"),
         ("Extra", "its state_dict has _extra_state, a dict: "),
         ("weight_norm", "the weight of the layer 'first' is computed"),
@@ -216,7 +296,7 @@ def test_what_cannot_be_trained_is_refused_before_the_run(what, why, own):
     assert chances() == before
 
 
-@pytest.mark.parametrize("what", ["Plain", "Kept", "Constant", "ExtraTensor", "Batch", "Chance"])
+@pytest.mark.parametrize("what", ["Plain", "Kept", "Constant", "ExtraTensor", "Batch", "Chance", "MaxNorm"])
 def test_trying_leaves_the_network_and_every_generator_alone(what, own):
     before = chances()
     network = made(what)
@@ -233,6 +313,38 @@ def test_the_run_s_batch_size_is_what_is_tried(own):
 
 
 DIGITS = OWN.replace("nn.Linear(16, 16)", "nn.Linear(64, 16)").replace("nn.Linear(16, 3)", "nn.Linear(16, 10)")
+
+
+@pytest.mark.parametrize("recipe", ["omp", "snip", "synflow"])
+def test_a_train_method_that_returns_nothing_will_do(recipe, own):
+    (own / "digits.py").write_text(DIGITS.replace("nn.Linear(16, 8)", "nn.Linear(64, 8)").replace("(8, 3)", "(8, 10)"))
+    ticket, _ = execute(RunSpec(recipe, network="digits.py:FrozenNorm", epochs=2, examples=200, sparsity=0.5))
+    assert masks.pruned_of(ticket.mask) == 296
+    assert torch.equal(ticket.weights["2.running_mean"], ticket.initial["2.running_mean"])
+
+
+@pytest.mark.parametrize(
+    ("what", "recipe", "shape"),
+    [
+        ("FewerLater", "omp", r"\d+ in evaluation to logits of shape \(\d+, 3\), not \(\d+, 10\): return as many"),
+        ("MoreLater", "omp", r"\d+ in evaluation to logits of shape \(\d+, 15\), not \(\d+, 10\): return as many"),
+        ("FlatLater", "omp", r"\d+ in evaluation to logits of shape \(10,\), not \(\d+, 10\)"),
+        ("FewerLater", "snip", r"200 in training to logits of shape \(200, 3\), not \(200, 10\)"),
+        ("FewerLater", "grasp", r"200 in training to logits of shape \(200, 3\), not \(200, 10\)"),
+        ("MoreLater", "snip", r"\d+ in evaluation to logits of shape \(\d+, 15\), not \(\d+, 10\)"),
+    ],
+)
+def test_other_logits_in_another_batch_size_are_one_sentence(what, recipe, shape, own):
+    (own / "digits.py").write_text(DIGITS)
+    with pytest.raises(UserError, match=rf"^the network 'digits.py:{what}' maps a batch of {shape}") as caught:
+        execute(RunSpec(recipe, network=f"digits.py:{what}", epochs=2, examples=200))
+    assert "\n" not in str(caught.value)
+
+
+def test_more_logits_than_classes_will_do_for_a_network_that_is_handed_over():
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 15))
+    assert find("snip", network, load("digits"), 0.5, seed=0, budget=Budget(2)).mask["1.weight"].sum() == 480
 
 
 @pytest.mark.parametrize("sort", ["error", "exit"])

@@ -15,9 +15,11 @@ from unilth.errors import UserError
 from unilth.sims import masks, own_score, zoo
 from unilth.sims.campaign import parse
 from unilth.sims.execute import execute
+from unilth.sims.networks import build
 from unilth.sims.preflight import usable
 from unilth.sims.recipe import MaskRule
 from unilth.sims.results import Store
+from unilth.sims.saliency import SCORES
 from unilth.sims.scores import Sight
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
@@ -90,6 +92,32 @@ def freezes(sight):
     return {name: weight.abs() for name, weight in sight.weights.items()}
 
 
+def absolute(sight):
+    for weight in sight.weights.values():
+        weight.data.abs_()
+    return {name: weight.detach() for name, weight in sight.weights.items()}
+
+
+def moves_statistics(sight):
+    sight.network(sight.inputs)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def replaces(sight):
+    sight.network[0].weight = torch.nn.Parameter(sight.network[0].weight.detach().clone())
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def adds(sight):
+    sight.network.register_buffer("more", torch.zeros(2))
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def removes(sight):
+    del sight.network[1].running_mean
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
 def no_gradients(sight):
     torch.set_grad_enabled(False)
     return {name: weight.abs() for name, weight in sight.weights.items()}
@@ -115,10 +143,10 @@ def own(tmp_path, monkeypatch):
 
 
 def sight() -> Sight:
-    network = nn.Sequential(nn.Linear(2, 2, bias=False))
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.BatchNorm1d(2))
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([[1.0, -4.0], [0.1, 0.2]]))
-    return Sight(network, torch.zeros(1, 2), torch.zeros(1), masks.full(masks.prunable(network)), stream(0, "mask"))
+    return Sight(network, torch.ones(4, 2), torch.zeros(4), masks.full(masks.prunable(network)), stream(0, "mask"))
 
 
 @pytest.mark.parametrize("name", ["mine.py:smallest", "mine:smallest", "mine.py:Library.smallest"])
@@ -229,6 +257,14 @@ def test_what_is_no_score_is_refused_before_the_run(name, why, own):
         ("sparse", "'bad.py:sparse' gives a sparse tensor for the weight '0.weight': give a dense one"),
         ("meta", "'bad.py:meta' gives a tensor without values for the weight '0.weight'"),
         ("freezes", "the score 'bad.py:freezes' changes what is trained: "),
+        (
+            "absolute",
+            "the score 'bad.py:absolute' changes 0.weight of the network, which is trained on: let it work on",
+        ),
+        ("moves_statistics", "the score 'bad.py:moves_statistics' changes 1.running_mean of the network"),
+        ("replaces", "the score 'bad.py:replaces' changes 0.weight of the network"),
+        ("adds", "the score 'bad.py:adds' changes more of the network"),
+        ("removes", "the score 'bad.py:removes' changes 1.running_mean of the network"),
         ("no_gradients", "the score 'bad.py:no_gradients' leaves gradients switched off: "),
         ("dies_without_gradients", "fails: RuntimeError: broken"),
     ],
@@ -237,6 +273,32 @@ def test_what_a_score_does_wrong_is_one_sentence(name, why, own):
     with pytest.raises(UserError, match=why) as caught:
         MaskRule(f"bad.py:{name}").draw(sight(), 0.5)
     assert "\n" not in str(caught.value) and torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_score_that_edits_its_mask_edits_a_copy(kept, steps):
+    def edits(sight):
+        scores = {name: weight.detach().abs() for name, weight in sight.weights.items()}
+        for seen in sight.mask.values():
+            seen.fill_(kept)
+        sight.mask.clear()
+        return scores
+
+    plain = MaskRule("magnitude", steps=steps).draw(sight(), 0.75)["0.weight"]
+    before = sight()
+    before.mask["0.weight"][0, 1] = False  # the largest
+    assert torch.equal(MaskRule(edits, steps=steps).draw(sight(), 0.75)["0.weight"], plain)
+    assert MaskRule(edits, steps=steps).draw(before, 0.75)["0.weight"].tolist() == [[True, False], [False, False]]
+    assert before.mask["0.weight"].tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_the_scores_that_come_along_leave_the_network_as_they_found_it(name):
+    seen = build("conv-small", (1, 8, 8), 3, stream(0, "initial"))
+    inputs = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole = Sight(seen, inputs, torch.arange(16) % 3, masks.full(masks.prunable(seen)), stream(0, "mask"))
+    assert masks.pruned_of(MaskRule(name).draw(whole, 0.5)) == masks.size_of(whole.mask) // 2
 
 
 def test_a_score_that_is_neither_name_nor_function_is_refused():

@@ -248,7 +248,8 @@ def test_a_score_of_ones_own():
     ("make", "named"),
     [
         (lambda: MaskRule("magnitud"), "did you mean 'magnitude'"), (lambda: MaskRule(scope="row"), "scope"),
-        (lambda: MaskRule(steps=0), "steps"), (lambda: MaskRule(scope="layer", steps=2), "steps"),
+        (lambda: MaskRule(steps=0), "steps must be at least 1, not 0"),
+        (lambda: MaskRule(scope="layer", steps=2), "'magnitude' draws its mask in 2 steps, .* 'global', not 'layer'"),
         (lambda: Rounds(-1), "number"), (lambda: Rounds(free="never"), "free"), (lambda: Rewind("back"), "rewind"),
         (lambda: Rewind("step"), "step"), (lambda: Rewind("rate", 3), "step"),
     ],
@@ -300,6 +301,15 @@ def test_a_spec_replaces_choices_of_its_row():
 )  # fmt: skip
 def test_choices_that_a_recipe_does_not_have_are_refused(recipe, choice):
     with pytest.raises(UserError, match=next(iter(choice))):
+        zoo.recipe(RunSpec(recipe, **choice))
+
+
+@pytest.mark.parametrize(("recipe", "choice"), [("synflow", {"scope": "layer"}), ("omp-layer", {"score": "synflow"})])
+def test_synflow_is_told_to_compare_all_layers_whichever_half_was_asked_for(recipe, choice):
+    why = (
+        "^the score 'synflow' draws its mask in 100 steps, .* give it the scope 'global', not 'layer', or take another"
+    )
+    with pytest.raises(UserError, match=why):
         zoo.recipe(RunSpec(recipe, **choice))
 
 

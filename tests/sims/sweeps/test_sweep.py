@@ -112,6 +112,14 @@ def test_what_cannot_run_is_refused_before_the_first_run(tmp_path: Path, data_di
         run_fake(of("lth"), tmp_path / "out", data_dir, check="fake_runs:refuses")
     with pytest.raises(UserError, match=r"end before they can work \(killed by signal 9"):
         run_fake(of("lth"), tmp_path / "out", data_dir, check="fake_runs:check_dies")
+    with pytest.raises(
+        UserError, match=r"^the check before the runs fails: AttributeError: .* no attribute 'training'$"
+    ):
+        run_fake(of("lth"), tmp_path / "out", data_dir, check="fake_runs:check_fails")
+    with pytest.raises(
+        UserError, match=r"before they can work \(exit code 7; its last words: nothing more can be done"
+    ):
+        run_fake(of("lth"), tmp_path / "out", data_dir, check="fake_runs:check_leaves")
     with pytest.raises(ModuleNotFoundError, match="no_such_module") as caught:
         run_fake(of("lth"), tmp_path / "out", data_dir, run="no_such_module:execute")
     assert caught.value.name == "no_such_module"
