@@ -18,6 +18,7 @@ from unilth.errors import UserError
 from unilth.sims.records import DamagedRecord, Record, problem_of
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
+from unilth.sims.whole import put
 
 KEPT = "records.jsonl.gz"
 LARGEST = 256 * 2**20  # bytes when unpacked; a thousand runs of a hundred epochs are some 30 MB
@@ -83,7 +84,8 @@ def opened(root: Path | str) -> Source:
 def keep(source: Source, folder: Path) -> Path:
     """Write the campaigns and records of ``source`` into ``folder``, for good, and return the file of the records.
 
-    The same records give the same bytes. UserError for a folder that holds something else.
+    The same records give the same bytes. UserError for a folder that holds something else. Every file is replaced in
+    one step, so that a failure leaves the records that were there: they may be the only ones.
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / KEPT).is_file())):
         raise UserError(f"{str(folder)!r} is no folder of records: name a new one")
@@ -92,6 +94,6 @@ def keep(source: Source, folder: Path) -> Path:
     lines = "".join(json.dumps(record, sort_keys=True, allow_nan=False) + "\n" for record in records)
     (folder / "campaigns").mkdir(parents=True, exist_ok=True)
     for name, text in campaigns.items():
-        (folder / "campaigns" / name).write_text(text, encoding="utf-8")
-    (folder / KEPT).write_bytes(gzip.compress(lines.encode(), 9, mtime=0))
+        put(folder / "campaigns" / name, text.encode())
+    put(folder / KEPT, gzip.compress(lines.encode(), 9, mtime=0))
     return folder / KEPT

@@ -13,6 +13,7 @@ from rich.table import Table
 from unilth.sims.recorded import keep, opened
 from unilth.sims.table import METRIC, compare
 from unilth.sims.table_text import comma_separated, grids, latex, markdown
+from unilth.sims.whole import put
 
 LOG_WIDTH = 240  # columns; a file has no width of its own to fit in
 
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
         keep(opened(args.directory), args.keep)
     for path, text in ((args.csv, comma_separated), (args.markdown, markdown), (args.latex, latex)):
         if path is not None:
-            path.write_text(text(comparisons), encoding="utf-8")
+            put(path, text(comparisons).encode())
     width = None if Console().is_terminal else LOG_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)  # records name things as they like
     for comparison in comparisons:
