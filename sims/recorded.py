@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unilth.errors import UserError
-from unilth.sims.records import DamagedRecord, Record, problem_of
+from unilth.sims.records import DamagedRecord, Record, parsed, problem_of
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
 from unilth.sims.whole import put
@@ -54,10 +54,10 @@ class Recorded:
         records = []
         for number, line in enumerate(content.splitlines(), 1):
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                raise DamagedRecord(f"line {number} of {str(path)!r} is not JSON: {remedy}") from None
-            problem = problem_of(record)
+                record = parsed(line)
+                problem = problem_of(record)
+            except UserError as error:
+                problem = str(error)
             if problem:
                 raise DamagedRecord(f"line {number} of {str(path)!r} {problem}: {remedy}")
             records.append(record)

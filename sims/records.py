@@ -19,6 +19,7 @@ from unilth.sims.spec import RunSpec
 
 SCHEMA = 1
 LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
+DIGITS = 100  # of a whole number; those of a record count epochs, weights and bytes
 
 Record = dict[str, Any]
 
@@ -37,7 +38,7 @@ def read_record(path: Path) -> Record:
 
     Raises ``DamagedRecord``, whose sentence names the file, what is wrong and the remedy.
     """
-    remedy = "run the sweep again to repeat this run, or remove its folder"
+    remedy = "run the sweep again to repeat this run, restore it, or move its folder away"
     try:
         record = read_json(path)
     except UserError as error:
@@ -65,11 +66,27 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
     finally:
         os.close(descriptor)
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+        return parsed(content)
+    except UserError as error:
+        raise UserError(f"{str(path)!r} {error}") from None
+
+
+def parsed(content: bytes) -> Any:
+    """The value of a JSON text; ``UserError``, the end of a sentence, where it is none or has no number for a number.
+
+    1e999 would come back as an infinity and 400 digits as a whole number that no float can hold; nothing that `dump`
+    writes has either, and sums over them raise.
+    """
+    try:
+        return json.loads(
+            content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, parse_int=_no_giant
+        )
     except RecursionError:
-        raise UserError(f"{str(path)!r} is nested too deeply") from None
+        raise UserError("is nested too deeply") from None
+    except _Infinite as error:
+        raise UserError(f"holds a number that is not finite or no measurement ({str(error)[:20]})") from None
     except ValueError:
-        raise UserError(f"{str(path)!r} is not JSON") from None
+        raise UserError("is not JSON") from None
 
 
 def remove_parts(folder: Path, name: str) -> None:
@@ -93,6 +110,9 @@ def problem_of(record: Any) -> str | None:
         return "has no spec_digest"
     if not isinstance(record.get("timing"), dict):
         return "has no timing"
+    for name, value in record["timing"].items():
+        if isinstance(value, int | float) and value < 0:
+            return f"has a timing.{name:.20} of {value}, and no time is negative"
     spec = record.get("spec")
     if not isinstance(spec, dict):
         return "has no spec"
@@ -130,3 +150,20 @@ def _plain(value: Any) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+class _Infinite(ValueError):
+    """A number that is too large to be one."""
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Infinite(text)
+    return value
+
+
+def _no_giant(text: str) -> int:
+    if len(text) > DIGITS:
+        raise _Infinite(text)
+    return int(text)
