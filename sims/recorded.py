@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unilth.errors import UserError
-from unilth.sims.records import DamagedRecord, Record, parsed, problem_of
+from unilth.sims.records import DamagedRecord, Record, distinct, parsed, problem_of
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
 from unilth.sims.whole import put
@@ -51,7 +51,7 @@ class Recorded:
             raise UserError(f"{str(path)!r} cannot be read ({error}): {remedy}") from None
         if len(content) > LARGEST:
             raise UserError(f"{str(path)!r} unpacks to more than the {LARGEST:,} bytes allowed: {remedy}")
-        records = []
+        records: list[tuple[str, Record]] = []
         for number, line in enumerate(content.splitlines(), 1):
             try:
                 record = parsed(line)
@@ -60,8 +60,8 @@ class Recorded:
                 problem = str(error)
             if problem:
                 raise DamagedRecord(f"line {number} of {str(path)!r} {problem}: {remedy}")
-            records.append(record)
-        return records
+            records.append((f"line {number} of {str(path)!r}", record))
+        return distinct(records)
 
     def records(self) -> list[Record]:
         """Every record; ``DamagedRecord`` names the line that cannot be believed."""

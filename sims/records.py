@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def problem_of(record: Any) -> str | None:
     sparsity = spec.get("sparsity")
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0.0 <= sparsity < 1.0:
         return "has no sparsity in [0, 1) in its spec"
-    files = record.get("files")
+    files = record.get("files", {})  # `unilth find` lists none: its ticket's digest says more
     if not isinstance(files, dict):
         return "has no list of files"
     for name, size in files.items():
@@ -135,6 +135,24 @@ def problem_of(record: Any) -> str | None:
     except UserError as error:
         return f"has a spec that cannot be used: {error}"
     return None if same else "belongs to another run than its spec_digest says"
+
+
+def distinct(found: Iterable[tuple[str, Record]]) -> list[Record]:
+    """The records, each with where it is, without what is there twice; ``UserError`` for two of one run that differ.
+
+    One may be the copy of the other, or from another machine: which is true cannot be told from here. The time that a
+    run took and the list of its files, which only a sweep writes, may differ.
+    """
+    kept: dict[str, tuple[str, Record]] = {}
+    for where, record in found:
+        first, other = kept.setdefault(record["spec_digest"], (where, record))
+        odd = [key for key in sorted(record.keys() | other.keys()) if record.get(key) != other.get(key)]
+        odd = [key for key in odd if key not in ("timing", "files")]
+        if odd:
+            raise UserError(
+                f"{first} and {where} are records of one run and differ in {', '.join(odd)}: move one of them away"
+            )
+    return [record for _, record in kept.values()]
 
 
 def _plain(value: Any) -> Any:

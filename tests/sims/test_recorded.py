@@ -87,6 +87,18 @@ def test_a_changed_line_is_named(runs: Path, tmp_path: Path, what: str, why: str
         compare(kept.parent)
 
 
+def test_a_line_that_is_there_twice_counts_once_and_one_that_differs_is_named(runs: Path, tmp_path: Path) -> None:
+    kept = keep(opened(runs), tmp_path / "kept")
+    before, lines = compare(kept.parent), gzip.decompress(kept.read_bytes()).decode().splitlines()
+    kept.write_bytes(gzip.compress("\n".join([*lines, lines[1]]).encode()))
+    assert compare(kept.parent) == before
+    record = json.loads(lines[1])
+    record["test"]["accuracy"] = 0.1
+    kept.write_bytes(gzip.compress("\n".join([*lines, json.dumps(record)]).encode()))
+    with pytest.raises(UserError, match=r"line 2 of .* and line 5 of .* differ in test: move"):
+        compare(kept.parent)
+
+
 def test_what_is_no_archive_or_too_large_is_refused(runs: Path, tmp_path: Path, monkeypatch) -> None:
     kept = keep(opened(runs), tmp_path / "kept")
     monkeypatch.setattr(recorded, "LARGEST", 100)

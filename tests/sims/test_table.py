@@ -208,6 +208,19 @@ def test_runs_of_no_campaign_are_left_out_and_said(store: Store) -> None:
     assert comparison.notes == ("1 runs that belong to no campaign of this directory are left out",)
 
 
+def test_a_run_of_find_beside_those_of_a_sweep_counts(store: Store, capsys) -> None:
+    (before,) = compare(store.root)
+    path = store.folder(CAMPAIGN.specs[3]).rename(store.root / "mine") / "record.json"
+    changed(path, lambda held: held.pop("files"))
+    assert compare(store.root) == (before,)
+    store.write(CAMPAIGN.specs[3], record(CAMPAIGN.specs[3]))  # the same run by the sweep: the same record
+    assert compare(store.root) == (before,)
+    changed(path, lambda held: held["test"].update(accuracy=0.1))
+    assert main(["table", str(store.root)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and str(store.folder(CAMPAIGN.specs[3])) in error and "remove" not in error
+
+
 def test_without_a_campaign_nothing_is_expected(store: Store) -> None:
     shutil.rmtree(store.root / "campaigns")
     remove(store, "lth", 0.5, {1})
