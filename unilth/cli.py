@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from unilth import __version__
 from unilth.errors import UserError
+from unilth.printable import printable
 
 
 class Command(NamedTuple):
@@ -74,7 +75,7 @@ def usage() -> str:
 
 def complain(message: str) -> int:
     """Print one sentence to standard error and return exit code 2."""
-    print("unilth: error: " + " ".join(message.split()), file=sys.stderr)
+    print("unilth: error: " + printable(" ".join(message.split())), file=sys.stderr)
     return 2
 
 

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from unilth.errors import UserError
+from unilth.printable import printable
 from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
 
@@ -122,7 +123,8 @@ def main(argv: list[str]) -> int:
         shown.print(f"note: {sentence}; more epochs leave room for it", soft_wrap=True)
     for name in record["sparsity"]["emptied"]:
         shown.print(
-            f"warning: every weight of {name} is pruned, so that nothing passes through this layer", soft_wrap=True
+            f"warning: every weight of {printable(name)} is pruned, so that nothing passes through this layer",
+            soft_wrap=True,
         )
     console.print(f"{'saved in' if fresh else 'was found before and is in'} {out}", soft_wrap=True, highlight=False)
     return 0
@@ -151,7 +153,8 @@ def _description(argv: list[str]) -> str:
 def _table(record: dict) -> Table:
     spec, sparsity, test = record["spec"], record["sparsity"], record["test"]
     table = Table(
-        show_header=False, title=f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"
+        show_header=False,
+        title=printable(f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"),
     )
     early, best = record["stopping_epoch"], record["best_epoch"]
     best = "" if best is None else f", best was epoch {best}"
@@ -166,5 +169,5 @@ def _table(record: dict) -> Table:
         "ticket digest": record["ticket_digest"][:16],
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     return table

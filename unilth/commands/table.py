@@ -12,7 +12,7 @@ from rich.table import Table
 
 from unilth.sims.recorded import keep, opened
 from unilth.sims.table import METRIC, compare
-from unilth.sims.table_text import comma_separated, grids, latex, markdown
+from unilth.sims.table_text import comma_separated, grids, latex, markdown, notes
 from unilth.sims.whole import put
 
 LOG_WIDTH = 240  # columns; a file has no width of its own to fit in
@@ -57,6 +57,6 @@ def main(argv: list[str]) -> int:
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-        for note in comparison.notes:
+        for note in notes(comparison):
             console.print(f"- {note}")
     return 0
