@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unilth.cli import main
 from unilth.commands import table
 from unilth.errors import UserError
 from unilth.sims import recorded
@@ -49,6 +50,16 @@ def test_the_table_of_kept_records_is_the_table_of_the_sweep(runs: Path, tmp_pat
     assert table.main([str(tmp_path / "kept"), "--baseline", "dense"]) == 0
     assert capsys.readouterr().out == said
     assert sum(path.is_file() for path in (tmp_path / "kept").rglob("*")) == 3
+
+
+@pytest.mark.parametrize("option", ["", "--keep", "--csv", "--markdown", "--latex"])
+def test_an_empty_name_is_not_the_working_directory(runs: Path, capsys, monkeypatch, option: str) -> None:
+    monkeypatch.chdir(runs)
+    before = sorted(runs.rglob("*"))
+    assert main(["table", *([".", option] if option else []), ""]) == 2
+    error = capsys.readouterr().err
+    assert f"{option or 'DIR'} is empty: give a f" in error and error.count("\n") == 1
+    assert sorted(runs.rglob("*")) == before
 
 
 def test_the_same_records_are_the_same_bytes(runs: Path, tmp_path: Path) -> None:
