@@ -30,6 +30,33 @@ def test_a_folder_has_one_run_at_a_time(tmp_path, capsys):
     assert find("omp", "--out", tmp_path, *QUICK) == 0
 
 
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.symlink_to(path.parent.parent / "thesis"), "a symbolic link"),
+        (lambda path: path.symlink_to("nothing"), "a symbolic link"),
+        (lambda path: os.mkfifo(path), "no regular file"),
+        (lambda path: path.mkdir(), "a folder"),
+        (lambda path: path.write_text("of something else"), "a file of something else"),
+    ],
+)
+@pytest.mark.parametrize("command", ["find", "sweep"])
+def test_what_is_no_lock_is_not_written_to(tmp_path, capsys, make, why, command):
+    (tmp_path / "thesis").write_text("years of work")
+    folder = tmp_path / "a"
+    folder.mkdir()
+    make(folder / ".lock")
+    (tmp_path / "c.toml").write_text('claim = "c"\n[grid]\nrecipes = ["omp"]\nsparsities = [0.5]\nseeds = 1\n')
+    argv = ["find", "omp", *QUICK] if command == "find" else ["sweep", str(tmp_path / "c.toml"), "--workers", "1"]
+    assert main([*argv, "--out", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert f"'{folder}' cannot be locked: its .lock is {why}; move that away or name another" in error
+    assert error.count("\n") == 1 and [path.name for path in folder.iterdir()] == [".lock"]
+    assert (tmp_path / "thesis").read_text() == "years of work" and (
+        why != "a file of something else" or (folder / ".lock").read_text() == "of something else"
+    )
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_what_came_into_the_folder_meanwhile_stays(tmp_path, capsys, monkeypatch, seed):
     """From a process without our lock: one on another machine, a copy."""
