@@ -16,7 +16,8 @@ from unilth.sims.data import DATA, load
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
 from unilth.sims.lock import locked
-from unilth.sims.records import dump, read_json, remove_parts
+from unilth.sims.records import dump, problem_of, read_json, remove_parts
+from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
@@ -117,7 +118,10 @@ def _finished(
             raise UserError(f"{str(folder / RECORD)!r} is not a JSON object")
         if _spec(record.get("spec"), folder / RECORD) != spec or not _same_code(code, record):
             raise other
-        if tickets.Ticket.load(folder).digest() != record.get("ticket_digest"):
+        problem = problem_of(record) or unshowable(record)
+        if problem:
+            raise UserError(f"{str(folder / RECORD)!r} {problem}")
+        if tickets.Ticket.load(folder).digest() != record["ticket_digest"]:
             raise other
     except UserError as error:
         if error is other:

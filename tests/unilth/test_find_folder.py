@@ -183,6 +183,74 @@ def test_what_is_damaged_is_said_with_its_reason(done, tmp_path, capsys, name):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def without(*path):
+    def edit(record):
+        for key in path[:-1]:
+            record = record[key]
+        del record[path[-1]]
+
+    return edit
+
+
+def put(value, *path):
+    def edit(record):
+        for key in path[:-1]:
+            record = record[key]
+        record[path[-1]] = value
+
+    return edit
+
+
+EDITS = {
+    "no test": (without("test"), "has no test.accuracy"),
+    "test null": (put(None, "test"), "has no test.accuracy"),
+    "accuracy 2": (put(2.0, "test", "accuracy"), "has a test.accuracy of 2.0, which is not from 0 to 1"),
+    "accuracy text": (put("x", "test", "accuracy"), "has a test.accuracy of a wrong type"),
+    "accuracy true": (put(True, "test", "accuracy"), "has a test.accuracy of a wrong type"),
+    "no sparsity": (without("sparsity"), "has no sparsity.counted"),
+    "no emptied": (without("sparsity", "emptied"), "has no sparsity.emptied"),
+    "emptied numbers": (put([3], "sparsity", "emptied"), "sparsity.emptied that does not name layers"),
+    "layers a list": (put([1], "sparsity", "layers"), "has a sparsity.layers of a wrong type"),
+    "layers of texts": (put({"a": "b"}, "sparsity", "layers"), "sparsity.layers that are not all from 0 to 1"),
+    "no recipe": (without("recipe"), "has no recipe and phases as a run writes them"),
+    "recipe null": (put(None, "recipe"), "has no recipe and phases"),
+    "phases null": (put(None, "phases"), "has no recipe and phases"),
+    "phases texts": (put(["a"], "phases"), "has no recipe and phases"),
+    "no timing": (without("timing"), "has no timing"),
+    "seconds null": (put(None, "timing", "seconds"), "has a timing.seconds of a wrong type"),
+    "seconds negative": (put(-1, "timing", "seconds"), "no time is negative"),
+    "no stopping": (without("stopping_epoch"), "has no stopping_epoch"),
+    "best text": (put("x", "best_epoch"), "has a best_epoch of a wrong type"),
+    "schema 2": (put(2, "schema"), "has schema 2, and this version reads 1"),
+    "no digest": (without("ticket_digest"), "has no ticket_digest"),
+    "another spec digest": (put("0" * 64, "spec_digest"), "belongs to another run than its spec_digest says"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_record_that_was_edited_by_hand_is_a_damaged_run(done, tmp_path, capsys, name):
+    edit, reason = EDITS[name]
+    folder = shutil.copytree(done, tmp_path / "a")
+    record = json.loads((folder / "record.json").read_text())
+    edit(record)
+    (folder / "record.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {folder} holds a damaged run ('{folder / 'record.json'}' " in error and reason in error
+    assert "give another folder, or remove" in error and error.count("\n") == 1
+
+
+def test_a_loss_that_was_not_finite_is_said(done, tmp_path, capsys):
+    folder = shutil.copytree(done, tmp_path / "a")
+    record = json.loads((folder / "record.json").read_text())
+    put(None, "test", "loss")(record)
+    (folder / "record.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 0
+    assert "not finite" in capsys.readouterr().out
+
+
 def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
     folder = shutil.copytree(done, tmp_path / "a")
     assert find("omp", "--seed", 1, "--out", tmp_path / "b", *QUICK) == 0

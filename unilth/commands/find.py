@@ -160,7 +160,7 @@ def _table(record: dict) -> Table:
     best = "" if best is None else f", best was epoch {best}"
     rows = {
         "test accuracy": f"{test['accuracy']:.4f} of {test['examples']} examples",
-        "test loss": f"{test['loss']:.4f} nats",
+        "test loss": "not finite" if test["loss"] is None else f"{test['loss']:.4f} nats",
         "sparsity": f"{sparsity['counted']:.6f} counted, {sparsity['nominal']:g} nominal",
         "kept weights": f"{sparsity['weights'] - sparsity['pruned']} of {sparsity['weights']}",
         **{f"  {name}": f"{share:.4f} pruned" for name, share in sparsity["layers"].items()},
