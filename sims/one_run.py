@@ -21,6 +21,7 @@ from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
+FILES = (FILE, tickets.TENSORS, tickets.FACTS, RECORD)
 
 
 def find_into(
@@ -48,6 +49,9 @@ def find_into(
         raise UserError(f"there is no data {spec.data!r}{closest(spec.data, DATA)}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file: give a folder")
+    for name in FILES:
+        if (folder / name).is_dir():  # said now: writing the file would fail after the training
+            raise UserError(f"--out {folder} holds a folder {name}, where a run has a file: give another folder")
     found = _finished(
         spec, folder, data_dir, say
     )  # before anything is written, so that the folder need not be writable
@@ -58,7 +62,7 @@ def find_into(
         found = _finished(spec, folder, data_dir, say)  # by a run that had the lock until now
         if found is not None:
             return found, False
-        remove_parts(folder, "(" + "|".join(map(re.escape, (FILE, tickets.TENSORS, tickets.FACTS, RECORD))) + ")")
+        remove_parts(folder, "(" + "|".join(map(re.escape, FILES)) + ")")
         checkpoint = folder / FILE
         if spec_of(checkpoint) not in (None, spec.digest()):
             raise UserError(

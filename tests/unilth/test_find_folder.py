@@ -260,6 +260,16 @@ def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
     assert "already holds a different ticket" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "ticket.safetensors", "ticket.json", "record.json"])
+def test_a_folder_where_a_file_goes_is_said_before_any_training(tmp_path, capsys, monkeypatch, name):
+    (tmp_path / name / "below").mkdir(parents=True)
+    monkeypatch.setattr(one_run, "execute", None)
+    assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path} holds a folder {name}, where a run has a file: give another folder" in error
+    assert error.count("\n") == 1 and (tmp_path / name / "below").exists()
+
+
 def test_what_a_kill_left_half_written_goes_away(tmp_path):
     names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
     for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
