@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,11 @@ def find_into(
         try:
             ticket.save(folder)
             tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
-        except OSError as error:
+        except BaseException as error:
+            if not checkpoint.exists() and not (folder / tickets.FACTS).exists():
+                (folder / tickets.TENSORS).unlink(missing_ok=True)  # alone nothing would tell whose it is
+            if not isinstance(error, OSError):
+                raise
             raise UserError(
                 f"{error.filename} cannot be written ({error.strerror}): make room and run the same command again"
             ) from None
@@ -105,15 +108,24 @@ def _finished(
 ) -> dict[str, Any] | None:
     """The record of the same spec; None in an empty folder and where an interrupted run of the spec left no record.
 
-    UserError for a ticket of another run, for this one on other data, and for one that is damaged.
+    UserError for a ticket of another run or of nobody knows which, for this one on other data, and for one that is
+    damaged.
     """
     if not any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
         return None
     code = {"network": networks.origin(spec.network), "score": own_score.origin(str(zoo.recipe(spec).mask.score))}
     other = UserError(f"--out {folder} already holds a different ticket: give another folder")
+    alone = UserError(
+        f"--out {folder} holds a {tickets.TENSORS} with no {tickets.FACTS} that tells whose it is: give another "
+        "folder, or move it away"
+    )
     try:
         if not (folder / RECORD).exists():
-            left = tickets.read_facts(folder)["spec"] if (folder / tickets.FACTS).exists() else asdict(spec)
+            if not (folder / tickets.FACTS).exists():  # the tensors are written first, and the checkpoint removed last
+                if spec_of(folder / FILE) != spec.digest():
+                    raise alone
+                return None
+            left = tickets.read_facts(folder)["spec"]
             if left is None or _spec(left, folder / tickets.FACTS) != spec:
                 raise other
             return None
@@ -128,7 +140,7 @@ def _finished(
         if tickets.Ticket.load(folder).digest() != record["ticket_digest"]:
             raise other
     except UserError as error:
-        if error is other:
+        if error in (other, alone):
             raise
         raise UserError(
             f"--out {folder} holds a damaged run ({error}): give another folder, or remove these files"

@@ -270,6 +270,41 @@ def test_a_folder_where_a_file_goes_is_said_before_any_training(tmp_path, capsys
     assert error.count("\n") == 1 and (tmp_path / name / "below").exists()
 
 
+def test_tensors_of_nobody_knows_which_run_stay(done, tmp_path, capsys):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    path = folder / "ticket.safetensors"
+    shutil.copy(done / path.name, path)
+    for argv in (["omp"], ["omp", "--seed", 1]):
+        assert find(*argv, "--out", folder, *QUICK) == 2
+        error = capsys.readouterr().err
+        assert f"--out {folder} holds a ticket.safetensors with no ticket.json that tells whose it is" in error
+        assert "give another folder, or move it away" in error and error.count("\n") == 1
+    assert path.read_bytes() == (done / path.name).read_bytes() and {p.name for p in folder.iterdir()} == {path.name}
+    interrupted(tmp_path / "b", RunSpec("omp", epochs=4, batch=256)).rename(folder / "checkpoint.safetensors")
+    path.write_bytes(b"as a kill leaves it, after the tensors and before ticket.json")
+    assert find("omp", "--seed", 1, "--out", folder, *QUICK) == 2
+    assert find("omp", "--out", folder, *QUICK) == 0
+    assert path.read_bytes() == (done / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_short_run_that_cannot_be_saved_can_be_done_again(tmp_path, capsys, monkeypatch, raised):
+    """It has no checkpoint yet that would tell whose the tensors are."""
+    rename = os.replace
+
+    def stop(source, target):
+        if os.fspath(target).endswith("ticket.json"):
+            raise raised
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", stop)
+        assert find("omp", "--out", tmp_path, *QUICK) == (2 if isinstance(raised, OSError) else 130)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+
+
 def test_what_a_kill_left_half_written_goes_away(tmp_path):
     names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
     for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
