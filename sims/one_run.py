@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
+PROBE = ".probe"  # of earlier versions
 FILES = (FILE, tickets.TENSORS, tickets.FACTS, RECORD)
 
 
@@ -51,17 +54,16 @@ def find_into(
     for name in FILES:
         if (folder / name).is_dir():  # said now: writing the file would fail after the training
             raise UserError(f"--out {folder} holds a folder {name}, where a run has a file: give another folder")
-    found = _finished(
-        spec, folder, data_dir, say
-    )  # before anything is written, so that the folder need not be writable
+    found = _finished(spec, folder, data_dir, say)  # before anything is written: the folder need not be writable
     if found is not None:
+        _tidy(spec, folder)
         return found, False
     _make(folder)
     with locked(folder, name="--out", by="run"):
         found = _finished(spec, folder, data_dir, say)  # by a run that had the lock until now
         if found is not None:
             return found, False
-        remove_parts(folder, "(" + "|".join(map(re.escape, FILES)) + ")")
+        remove_parts(folder, "(" + "|".join(map(re.escape, (*FILES, PROBE))) + ")")
         checkpoint = folder / FILE
         if spec_of(checkpoint) not in (None, spec.digest()):
             raise UserError(
@@ -73,6 +75,7 @@ def find_into(
         )
         found = _finished(spec, folder, data_dir, say)  # by what knows no lock: a copy, a process on another machine
         if found is not None:
+            checkpoint.unlink(missing_ok=True)
             return found, False
         try:
             ticket.save(folder)
@@ -95,12 +98,20 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
         if writable:
-            tickets.write(folder / ".probe", b"")  # also finds read-only file systems
-            (folder / ".probe").unlink(missing_ok=True)  # another run may be here
+            with tempfile.TemporaryFile(dir=folder):  # also finds read-only file systems; it has no name to be left
+                pass
     except OSError as error:
         raise UserError(f"--out {folder} cannot be written: {error.strerror}") from None
     if not writable:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
+
+
+def _tidy(spec: RunSpec, folder: Path) -> None:
+    """Remove the checkpoint that a kill left beside the record; where the folder cannot be written it stays."""
+    checkpoint = folder / FILE
+    if spec_of(checkpoint) == spec.digest():
+        with suppress(OSError, UserError), locked(folder, name="--out", by="run"):
+            checkpoint.unlink(missing_ok=True)
 
 
 def _finished(

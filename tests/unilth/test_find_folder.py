@@ -305,8 +305,36 @@ def test_a_short_run_that_cannot_be_saved_can_be_done_again(tmp_path, capsys, mo
     assert find("omp", "--out", tmp_path, *QUICK) == 0
 
 
+def test_a_kill_after_the_record_leaves_no_checkpoint_for_ever(tmp_path, capsys, monkeypatch):
+    spec = RunSpec("omp", epochs=4, batch=256)
+    path = interrupted(tmp_path, spec)
+    content = path.read_bytes()
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
+    path.write_bytes(content)
+    with locked(tmp_path, name="here"):
+        assert find("omp", "--out", tmp_path, *QUICK) == 0 and path.exists()  # somebody is at it
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
+    path.write_bytes(interrupted(tmp_path / "b", RunSpec("omp", epochs=4, batch=256, seed=1)).read_bytes())
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and path.exists()  # of another run
+
+
+def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path, monkeypatch):
+    """Whenever it is killed: every name that it makes is seen."""
+    seen = []
+    for name in ("replace", "rename", "link"):
+        monkeypatch.setattr(os, name, lambda *args: seen.append(args))
+    (tmp_path / ".probe").write_text("a file of the user's")
+    one_run._make(tmp_path)
+    assert seen == [] and (tmp_path / ".probe").read_text() == "a file of the user's"
+
+
 def test_what_a_kill_left_half_written_goes_away(tmp_path):
-    names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
+    names = (
+        "..probe.a1b2_3d4",
+        ".checkpoint.safetensors.a1b2_3d4",
+        ".ticket.safetensors.abcdefgh",
+        ".ticket.json.abcdefgh",
+    )
     for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
         (tmp_path / name).write_bytes(b"half")
     assert find("omp", "--out", tmp_path, *QUICK) == 0
