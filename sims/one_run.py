@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from unilth.sims.data import DATA, load
 from unilth.sims.execute import execute
 from unilth.sims.find import Progress
 from unilth.sims.lock import locked
-from unilth.sims.records import dump, read_json, remove_parts
+from unilth.sims.records import dump, problem_of, read_json, remove_parts
+from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec, closest
 
 RECORD = "record.json"
+PROBE = ".probe"  # of earlier versions
+FILES = (FILE, tickets.TENSORS, tickets.FACTS, RECORD)
 
 
 def find_into(
@@ -47,17 +51,19 @@ def find_into(
         raise UserError(f"there is no data {spec.data!r}{closest(spec.data, DATA)}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file: give a folder")
-    found = _finished(
-        spec, folder, data_dir, say
-    )  # before anything is written, so that the folder need not be writable
+    for name in FILES:
+        if (folder / name).is_dir():  # said now: writing the file would fail after the training
+            raise UserError(f"--out {folder} holds a folder {name}, where a run has a file: give another folder")
+    found = _finished(spec, folder, data_dir, say)  # before anything is written: the folder need not be writable
     if found is not None:
+        _tidy(spec, folder)
         return found, False
     _make(folder)
     with locked(folder, name="--out", by="run"):
         found = _finished(spec, folder, data_dir, say)  # by a run that had the lock until now
         if found is not None:
             return found, False
-        remove_parts(folder, "(" + "|".join(map(re.escape, (FILE, tickets.TENSORS, tickets.FACTS, RECORD))) + ")")
+        remove_parts(folder, "(" + "|".join(map(re.escape, (*FILES, PROBE))) + ")")
         checkpoint = folder / FILE
         if spec_of(checkpoint) not in (None, spec.digest()):
             raise UserError(
@@ -69,11 +75,16 @@ def find_into(
         )
         found = _finished(spec, folder, data_dir, say)  # by what knows no lock: a copy, a process on another machine
         if found is not None:
+            checkpoint.unlink(missing_ok=True)
             return found, False
         try:
             ticket.save(folder)
             tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
-        except OSError as error:
+        except BaseException as error:
+            if not checkpoint.exists() and not (folder / tickets.FACTS).exists():
+                (folder / tickets.TENSORS).unlink(missing_ok=True)  # alone nothing would tell whose it is
+            if not isinstance(error, OSError):
+                raise
             raise UserError(
                 f"{error.filename} cannot be written ({error.strerror}): make room and run the same command again"
             ) from None
@@ -87,12 +98,20 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
         if writable:
-            tickets.write(folder / ".probe", b"")  # also finds read-only file systems
-            (folder / ".probe").unlink(missing_ok=True)  # another run may be here
+            with tempfile.TemporaryFile(dir=folder):  # also finds read-only file systems; it has no name to be left
+                pass
     except OSError as error:
         raise UserError(f"--out {folder} cannot be written: {error.strerror}") from None
     if not writable:
         raise UserError(f"--out {folder} cannot be written: give a folder of yours")
+
+
+def _tidy(spec: RunSpec, folder: Path) -> None:
+    """Remove the checkpoint that a kill left beside the record; where the folder cannot be written it stays."""
+    checkpoint = folder / FILE
+    if spec_of(checkpoint) == spec.digest():
+        with suppress(OSError, UserError), locked(folder, name="--out", by="run"):
+            checkpoint.unlink(missing_ok=True)
 
 
 def _finished(
@@ -100,15 +119,24 @@ def _finished(
 ) -> dict[str, Any] | None:
     """The record of the same spec; None in an empty folder and where an interrupted run of the spec left no record.
 
-    UserError for a ticket of another run, for this one on other data, and for one that is damaged.
+    UserError for a ticket of another run or of nobody knows which, for this one on other data, and for one that is
+    damaged.
     """
     if not any((folder / name).exists() for name in (tickets.TENSORS, tickets.FACTS, RECORD)):
         return None
     code = {"network": networks.origin(spec.network), "score": own_score.origin(str(zoo.recipe(spec).mask.score))}
     other = UserError(f"--out {folder} already holds a different ticket: give another folder")
+    alone = UserError(
+        f"--out {folder} holds a {tickets.TENSORS} with no {tickets.FACTS} that tells whose it is: give another "
+        "folder, or move it away"
+    )
     try:
         if not (folder / RECORD).exists():
-            left = tickets.read_facts(folder)["spec"] if (folder / tickets.FACTS).exists() else asdict(spec)
+            if not (folder / tickets.FACTS).exists():  # the tensors are written first, and the checkpoint removed last
+                if spec_of(folder / FILE) != spec.digest():
+                    raise alone
+                return None
+            left = tickets.read_facts(folder)["spec"]
             if left is None or _spec(left, folder / tickets.FACTS) != spec:
                 raise other
             return None
@@ -117,10 +145,13 @@ def _finished(
             raise UserError(f"{str(folder / RECORD)!r} is not a JSON object")
         if _spec(record.get("spec"), folder / RECORD) != spec or not _same_code(code, record):
             raise other
-        if tickets.Ticket.load(folder).digest() != record.get("ticket_digest"):
+        problem = problem_of(record) or unshowable(record)
+        if problem:
+            raise UserError(f"{str(folder / RECORD)!r} {problem}")
+        if tickets.Ticket.load(folder).digest() != record["ticket_digest"]:
             raise other
     except UserError as error:
-        if error is other:
+        if error in (other, alone):
             raise
         raise UserError(
             f"--out {folder} holds a damaged run ({error}): give another folder, or remove these files"

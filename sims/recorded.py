@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from unilth.errors import UserError
-from unilth.sims.records import DamagedRecord, Record, problem_of
+from unilth.sims.records import DamagedRecord, Record, distinct, parsed, problem_of
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
+from unilth.sims.whole import put
 
 KEPT = "records.jsonl.gz"
 LARGEST = 256 * 2**20  # bytes when unpacked; a thousand runs of a hundred epochs are some 30 MB
@@ -50,17 +51,17 @@ class Recorded:
             raise UserError(f"{str(path)!r} cannot be read ({error}): {remedy}") from None
         if len(content) > LARGEST:
             raise UserError(f"{str(path)!r} unpacks to more than the {LARGEST:,} bytes allowed: {remedy}")
-        records = []
+        records: list[tuple[str, Record]] = []
         for number, line in enumerate(content.splitlines(), 1):
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                raise DamagedRecord(f"line {number} of {str(path)!r} is not JSON: {remedy}") from None
-            problem = problem_of(record)
+                record = parsed(line)
+                problem = problem_of(record)
+            except UserError as error:
+                problem = str(error)
             if problem:
                 raise DamagedRecord(f"line {number} of {str(path)!r} {problem}: {remedy}")
-            records.append(record)
-        return records
+            records.append((f"line {number} of {str(path)!r}", record))
+        return distinct(records)
 
     def records(self) -> list[Record]:
         """Every record; ``DamagedRecord`` names the line that cannot be believed."""
@@ -83,7 +84,8 @@ def opened(root: Path | str) -> Source:
 def keep(source: Source, folder: Path) -> Path:
     """Write the campaigns and records of ``source`` into ``folder``, for good, and return the file of the records.
 
-    The same records give the same bytes. UserError for a folder that holds something else.
+    The same records give the same bytes. UserError for a folder that holds something else. Every file is replaced in
+    one step, so that a failure leaves the records that were there: they may be the only ones.
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / KEPT).is_file())):
         raise UserError(f"{str(folder)!r} is no folder of records: name a new one")
@@ -92,6 +94,6 @@ def keep(source: Source, folder: Path) -> Path:
     lines = "".join(json.dumps(record, sort_keys=True, allow_nan=False) + "\n" for record in records)
     (folder / "campaigns").mkdir(parents=True, exist_ok=True)
     for name, text in campaigns.items():
-        (folder / "campaigns" / name).write_text(text, encoding="utf-8")
-    (folder / KEPT).write_bytes(gzip.compress(lines.encode(), 9, mtime=0))
+        put(folder / "campaigns" / name, text.encode())
+    put(folder / KEPT, gzip.compress(lines.encode(), 9, mtime=0))
     return folder / KEPT

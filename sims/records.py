@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from unilth.sims.spec import RunSpec
 
 SCHEMA = 1
 LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
+DIGITS = 100  # of a whole number; those of a record count epochs, weights and bytes
 
 Record = dict[str, Any]
 
@@ -37,7 +38,7 @@ def read_record(path: Path) -> Record:
 
     Raises ``DamagedRecord``, whose sentence names the file, what is wrong and the remedy.
     """
-    remedy = "run the sweep again to repeat this run, or remove its folder"
+    remedy = "run the sweep again to repeat this run, restore it, or move its folder away"
     try:
         record = read_json(path)
     except UserError as error:
@@ -65,11 +66,27 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
     finally:
         os.close(descriptor)
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+        return parsed(content)
+    except UserError as error:
+        raise UserError(f"{str(path)!r} {error}") from None
+
+
+def parsed(content: bytes) -> Any:
+    """The value of a JSON text; ``UserError``, the end of a sentence, where it is none or has no number for a number.
+
+    1e999 would come back as an infinity and 400 digits as a whole number that no float can hold; nothing that `dump`
+    writes has either, and sums over them raise.
+    """
+    try:
+        return json.loads(
+            content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, parse_int=_no_giant
+        )
     except RecursionError:
-        raise UserError(f"{str(path)!r} is nested too deeply") from None
+        raise UserError("is nested too deeply") from None
+    except _Infinite as error:
+        raise UserError(f"holds a number that is not finite or no measurement ({str(error)[:20]})") from None
     except ValueError:
-        raise UserError(f"{str(path)!r} is not JSON") from None
+        raise UserError("is not JSON") from None
 
 
 def remove_parts(folder: Path, name: str) -> None:
@@ -93,6 +110,9 @@ def problem_of(record: Any) -> str | None:
         return "has no spec_digest"
     if not isinstance(record.get("timing"), dict):
         return "has no timing"
+    for name, value in record["timing"].items():
+        if isinstance(value, int | float) and value < 0:
+            return f"has a timing.{name:.20} of {value}, and no time is negative"
     spec = record.get("spec")
     if not isinstance(spec, dict):
         return "has no spec"
@@ -104,7 +124,7 @@ def problem_of(record: Any) -> str | None:
     sparsity = spec.get("sparsity")
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0.0 <= sparsity < 1.0:
         return "has no sparsity in [0, 1) in its spec"
-    files = record.get("files")
+    files = record.get("files", {})  # `unilth find` lists none: its ticket's digest says more
     if not isinstance(files, dict):
         return "has no list of files"
     for name, size in files.items():
@@ -115,6 +135,24 @@ def problem_of(record: Any) -> str | None:
     except UserError as error:
         return f"has a spec that cannot be used: {error}"
     return None if same else "belongs to another run than its spec_digest says"
+
+
+def distinct(found: Iterable[tuple[str, Record]]) -> list[Record]:
+    """The records, each with where it is, without what is there twice; ``UserError`` for two of one run that differ.
+
+    One may be the copy of the other, or from another machine: which is true cannot be told from here. The time that a
+    run took and the list of its files, which only a sweep writes, may differ.
+    """
+    kept: dict[str, tuple[str, Record]] = {}
+    for where, record in found:
+        first, other = kept.setdefault(record["spec_digest"], (where, record))
+        odd = [key for key in sorted(record.keys() | other.keys()) if record.get(key) != other.get(key)]
+        odd = [key for key in odd if key not in ("timing", "files")]
+        if odd:
+            raise UserError(
+                f"{first} and {where} are records of one run and differ in {', '.join(odd)}: move one of them away"
+            )
+    return [record for _, record in kept.values()]
 
 
 def _plain(value: Any) -> Any:
@@ -130,3 +168,20 @@ def _plain(value: Any) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+class _Infinite(ValueError):
+    """A number that is too large to be one."""
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Infinite(text)
+    return value
+
+
+def _no_giant(text: str) -> int:
+    if len(text) > DIGITS:
+        raise _Infinite(text)
+    return int(text)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import SCHEMA, DamagedRecord, Record, dump, read_record, remove_parts
+from unilth.sims.records import SCHEMA, DamagedRecord, Record, distinct, dump, read_record, remove_parts
 from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
@@ -68,6 +68,10 @@ class Store:
         record = read_record(folder / RECORD)
         if record["spec_digest"] != spec.digest():
             raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
+        if "files" not in record:
+            raise DamagedRecord(
+                f"the record {str(folder / RECORD)!r} has no list of files, so no sweep wrote it: rename its folder"
+            )
         for name, size in record["files"].items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != size:
@@ -117,11 +121,15 @@ class Store:
         return target
 
     def records(self) -> list[Record]:
-        """Every finished run's record, by folder name; a damaged one raises ``DamagedRecord`` that says the remedy."""
+        """The record of every finished run, also of `unilth find`, by folder name; each run once, as `distinct` says.
+
+        A damaged one raises ``DamagedRecord`` that says the remedy.
+        """
         if not self.root.is_dir():
             raise UserError(f"there is no directory {str(self.root)!r}; name the directory that a sweep wrote to")
         folders = sorted(path for path in self.root.iterdir() if not path.name.startswith("."))
-        return [read_record(folder / RECORD) for folder in folders if (folder / RECORD).exists()]
+        paths = [folder / RECORD for folder in folders if (folder / RECORD).exists()]
+        return distinct((repr(str(path)), read_record(path)) for path in paths)
 
     def clean(self) -> int:
         """Remove the temporary folders of writers that are dead, and half-written checkpoints; how many folders.

@@ -121,6 +121,9 @@ def sweep(
         todo = plan(campaign, store.root)
         for spec in todo.damaged:
             store.set_aside(spec)
+        for spec in todo.left:
+            if store.checkpoint(spec).is_dir():  # said now: the run would be done and then count as failed
+                raise UserError(f"{str(store.checkpoint(spec))!r} is a folder, where a checkpoint goes: move it away")
         count = max(1, min(workers or cores(), len(todo.left)))
         tally = Tally(todo.finished, todo.left, count)
         if todo.left:

@@ -98,7 +98,8 @@ def _gather(store: Source) -> tuple[dict[RunSpec, Record | None], bool, list[str
     if not campaigns:
         return {RunSpec.from_dict(record["spec"]): record for record in records.values()}, False, []
     specs = dict.fromkeys(spec for campaign in campaigns for spec in campaign.specs)
-    runs = {spec: store.finished(spec) for spec in specs}
+    # what the sweep wrote, or else a record in a folder of another name, such as `unilth find` leaves
+    runs = {spec: store.finished(spec) or records.get(spec.digest()) for spec in specs}
     other = len(records) - sum(record is not None for record in runs.values())
     notes = [f"{other} runs that belong to no campaign of this directory are left out"] if other else []
     return runs, True, notes

@@ -1,12 +1,15 @@
-"""A comparison as text: cells, Markdown, LaTeX and CSV."""
+"""A comparison as text: cells, Markdown, LaTeX and CSV.
+
+Names, devices and versions come from records and campaigns, and so from anywhere: nothing in them is left to act.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable
 
+from unilth.printable import printable
 from unilth.sims.table import Comparison, Entry, is_share
 
 ABSENT = "–"  # not part of the campaign; a missing run is "0 of 5" instead
@@ -14,6 +17,13 @@ COLUMNS = (
     "network", "data", "metric", "recipe", "sparsity", "n", "expected", "mean", "deviation", "half_interval",
     "baseline", "pairs", "difference", "difference_half_interval", "p", "p_holm",
 )  # fmt: skip
+
+MARKDOWN = {character: f"\\{character}" for character in "\\`*[<"}
+MARKDOWN_CELL = MARKDOWN | {"|": r"\|"}
+LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "–": "--",
+}  # fmt: skip
 
 
 def shown(value: float, metric: str, *, sign: bool = False) -> str:
@@ -68,12 +78,17 @@ def difference_title(comparison: Comparison) -> str:
 
 
 def grids(comparison: Comparison) -> list[tuple[str, list[list[str]]]]:
-    """The tables of a comparison, each a title and rows of texts, the first row the head."""
+    """The tables of a comparison, each a title and rows of printable texts, the first row the head."""
     made = [(title(comparison), _grid(comparison, cell_text, comparison.entries))]
     if comparison.baseline is not None:
         compared = [place for place, entry in comparison.entries.items() if entry.difference is not None]
         made.append((difference_title(comparison), _grid(comparison, difference_text, compared)))
-    return made
+    return [(printable(caption), [[printable(text) for text in row] for row in rows]) for caption, rows in made]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """The notes, each printable on one line."""
+    return [printable(note) for note in comparison.notes]
 
 
 def _grid(
@@ -102,9 +117,10 @@ def markdown(comparisons: Iterable[Comparison]) -> str:
     for comparison in comparisons:
         for caption, (head, *rows) in grids(comparison):
             lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-            cells = [[text.replace("|", "\\|") for text in line] for line in lines]
+            cells = [[_quiet(text, MARKDOWN_CELL) for text in line] for line in lines]
+            caption = _quiet(caption, MARKDOWN)
             parts.append("\n".join([f"{caption}\n", *(f"| {' | '.join(line)} |" for line in cells)]))
-        parts += [f"- {note}" for note in comparison.notes]
+        parts += [f"- {_quiet(note, MARKDOWN)}" for note in notes(comparison)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,18 +129,18 @@ def latex(comparisons: Iterable[Comparison]) -> str:
     parts = []
     for comparison in comparisons:
         for caption, (head, *rows) in grids(comparison):
-            body = [" & ".join(map(_escape, line)) + r" \\" for line in rows]
+            body = [" & ".join(_quiet(text, LATEX) for text in line) + r" \\" for line in rows]
             parts.append(
                 "\n".join(
                     [
-                        r"\begin{table}", r"\centering", rf"\caption{{{_escape(caption)}}}",
+                        r"\begin{table}", r"\centering", rf"\caption{{{_quiet(caption, LATEX)}}}",
                         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule",
-                        " & ".join(map(_escape, head)) + r" \\", r"\midrule", *body, r"\bottomrule",
+                        " & ".join(_quiet(text, LATEX) for text in head) + r" \\", r"\midrule", *body, r"\bottomrule",
                         r"\end{tabular}", r"\end{table}",
                     ]
                 )
             )  # fmt: skip
-        parts += [f"% {note}" for note in comparison.notes]
+        parts += [f"% {note}" for note in notes(comparison)]
     return "\n".join(parts) + "\n"
 
 
@@ -141,10 +157,14 @@ def comma_separated(comparisons: Iterable[Comparison]) -> str:
                 numbers += [difference.n, difference.mean, difference.half, difference.p, entry.adjusted]
             else:
                 numbers += [None] * 5
-            writer.writerow([comparison.network, comparison.data, comparison.metric, recipe, sparsity, *numbers])
+            writer.writerow(
+                [
+                    printable(value) if isinstance(value, str) else value
+                    for value in (comparison.network, comparison.data, comparison.metric, recipe, sparsity, *numbers)
+                ]
+            )
     return out.getvalue()
 
 
-def _escape(text: str) -> str:
-    text = re.sub(r"([&%$#_{}])", r"\\\1", text)
-    return text.replace("±", r"$\pm$").replace("–", "--")
+def _quiet(text: str, escapes: dict[str, str]) -> str:
+    return "".join(escapes.get(character, character) for character in text)

@@ -134,7 +134,9 @@ def recipe(spec: RunSpec) -> Recipe:
         chosen = dataclasses.replace(chosen, mask=MaskRule(score, scope, steps, bool(spec.spare)))
     if spec.rewind is not None:
         name, _, step = spec.rewind.partition(":")
-        if step and not step.isdecimal():
-            raise UserError(f"rewind must be 'initial', 'step:K', 'rate' or 'none', not {spec.rewind!r}")
+        if step and not (step.isdecimal() and len(step) < 10):  # Python refuses thousands of digits in its own words
+            raise UserError(
+                f"rewind must be 'initial', 'step:K' (K below 10^9), 'rate' or 'none', not {name}:{step:.20}"
+            )
         chosen = dataclasses.replace(chosen, rewind=Rewind(cast(Target, name), int(step or 0)))
     return chosen

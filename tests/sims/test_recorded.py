@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unilth.cli import main
 from unilth.commands import table
 from unilth.errors import UserError
 from unilth.sims import recorded
@@ -51,6 +52,16 @@ def test_the_table_of_kept_records_is_the_table_of_the_sweep(runs: Path, tmp_pat
     assert sum(path.is_file() for path in (tmp_path / "kept").rglob("*")) == 3
 
 
+@pytest.mark.parametrize("option", ["", "--keep", "--csv", "--markdown", "--latex"])
+def test_an_empty_name_is_not_the_working_directory(runs: Path, capsys, monkeypatch, option: str) -> None:
+    monkeypatch.chdir(runs)
+    before = sorted(runs.rglob("*"))
+    assert main(["table", *([".", option] if option else []), ""]) == 2
+    error = capsys.readouterr().err
+    assert f"{option or 'DIR'} is empty: give a f" in error and error.count("\n") == 1
+    assert sorted(runs.rglob("*")) == before
+
+
 def test_the_same_records_are_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     first = keep(opened(runs), tmp_path / "one").read_bytes()
     assert keep(opened(tmp_path / "one"), tmp_path / "two").read_bytes() == first
@@ -84,6 +95,18 @@ def test_a_changed_line_is_named(runs: Path, tmp_path: Path, what: str, why: str
     kept = keep(opened(runs), tmp_path / "kept")
     damage(kept, what)
     with pytest.raises(UserError, match=f"line 2 of .*{why}"):
+        compare(kept.parent)
+
+
+def test_a_line_that_is_there_twice_counts_once_and_one_that_differs_is_named(runs: Path, tmp_path: Path) -> None:
+    kept = keep(opened(runs), tmp_path / "kept")
+    before, lines = compare(kept.parent), gzip.decompress(kept.read_bytes()).decode().splitlines()
+    kept.write_bytes(gzip.compress("\n".join([*lines, lines[1]]).encode()))
+    assert compare(kept.parent) == before
+    record = json.loads(lines[1])
+    record["test"]["accuracy"] = 0.1
+    kept.write_bytes(gzip.compress("\n".join([*lines, json.dumps(record)]).encode()))
+    with pytest.raises(UserError, match=r"line 2 of .* and line 5 of .* differ in test: move"):
         compare(kept.parent)
 
 

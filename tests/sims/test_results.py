@@ -137,6 +137,11 @@ def record_with(**changes: object) -> dict:
         (b'{"a": NaN}', "not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a JSON object"),
+        (b'{"a": [1e999]}', r"not finite or no measurement \(1e999\)"),
+        (b'{"a": -1e400}', "not finite"),
+        (b'{"a": 1' + b"0" * 400 + b"}", "no measurement"),
+        (b'{"a": 1' + b"0" * 5000 + b"}", "no measurement"),
+        (json.dumps(record_with(timing={"seconds": -5})).encode(), "timing.seconds of -5, and no time is negative"),
         (json.dumps(record_with(schema=2)).encode(), "has schema 2, and this version reads 1"),
         (json.dumps(record_with(spec_digest="../../etc")).encode(), "no spec_digest"),
         (json.dumps(record_with(timing=None)).encode(), "no timing"),
@@ -163,6 +168,32 @@ def test_the_record_of_these_refusals_is_itself_good(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps(record_with()))
     assert read_record(path) == record_with()
+
+
+def test_two_records_of_one_run_are_one_or_refused(store: Store) -> None:
+    first = store.write(SPEC, {"test": {"accuracy": 0.9}, "timing": {"seconds": 1}}, ticket)
+    for name in ("a-copy", "z-copy"):
+        copy = shutil.copytree(first, store.root / name) / "record.json"
+        copy.write_text(copy.read_text().replace('"seconds": 1', '"seconds": 2'))
+        assert [record["test"] for record in store.records()] == [{"accuracy": 0.9}]
+        copy.write_text(copy.read_text().replace('"accuracy": 0.9', '"accuracy": 0.1'))
+        with pytest.raises(UserError) as caught:
+            store.records()
+        said = str(caught.value)
+        assert f"'{first / 'record.json'}'" in said and f"'{copy}'" in said and "differ in test: move one" in said
+        shutil.rmtree(store.root / name)
+
+
+def test_the_record_of_find_counts_without_a_list_of_files(store: Store) -> None:
+    first = store.write(SPEC, {"n": 1}, ticket)
+    record = read_record(first / "record.json")
+    first.rename(store.root / "mine")
+    del record["files"]
+    (store.root / "mine" / "record.json").write_text(dump(record))
+    assert store.records() == [record] and store.finished(SPEC) is None
+    (store.root / "mine").rename(first)  # where a sweep looks, sizes must be known
+    with pytest.raises(DamagedRecord, match="no sweep wrote it: rename its folder"):
+        store.finished(SPEC)
 
 
 def test_size_pipes_and_missing_files_are_refused(tmp_path: Path) -> None:

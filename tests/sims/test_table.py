@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -14,15 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unilth.cli import main
 from unilth.errors import UserError
 from unilth.sims.campaign import parse
-from unilth.sims.recorded import keep
+from unilth.sims.recorded import KEPT, keep
 from unilth.sims.records import DamagedRecord
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
 from unilth.sims.statistics import holm, sign_flip_p
-from unilth.sims.sweep import keep_campaign
-from unilth.sims.table import compare
+from unilth.sims.sweep import keep_campaign, plan
+from unilth.sims.table import Comparison, compare
 from unilth.sims.table_text import cell_text, comma_separated, difference_text, grids, latex, markdown
 
 TOML = """
@@ -206,6 +208,19 @@ def test_runs_of_no_campaign_are_left_out_and_said(store: Store) -> None:
     assert comparison.notes == ("1 runs that belong to no campaign of this directory are left out",)
 
 
+def test_a_run_of_find_beside_those_of_a_sweep_counts(store: Store, capsys) -> None:
+    (before,) = compare(store.root)
+    path = store.folder(CAMPAIGN.specs[3]).rename(store.root / "mine") / "record.json"
+    changed(path, lambda held: held.pop("files"))
+    assert compare(store.root) == (before,)
+    store.write(CAMPAIGN.specs[3], record(CAMPAIGN.specs[3]))  # the same run by the sweep: the same record
+    assert compare(store.root) == (before,)
+    changed(path, lambda held: held["test"].update(accuracy=0.1))
+    assert main(["table", str(store.root)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and str(store.folder(CAMPAIGN.specs[3])) in error and "remove" not in error
+
+
 def test_without_a_campaign_nothing_is_expected(store: Store) -> None:
     shutil.rmtree(store.root / "campaigns")
     remove(store, "lth", 0.5, {1})
@@ -285,14 +300,46 @@ def test_a_record_that_is_not_its_own_is_named(store: Store, change: Callable[[d
     assert str(path) in str(caught.value) and said in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["7e300", "1e999", "-1e999", "-0.5", "1.5", "1" + "0" * 400])
+@pytest.mark.parametrize("value", ["7e300", "-0.5", "1.5", "1" + "0" * 90])
 @pytest.mark.parametrize("kept", [False, True])
 def test_impossible_numbers_are_named(store: Store, tmp_path: Path, value: str, kept: bool) -> None:
     path = store.folder(CAMPAIGN.specs[3]) / "record.json"
     path.write_text(re.sub(r'"accuracy": [0-9.]+', f'"accuracy": {value}', path.read_text()))
-    root = keep(store, tmp_path / "kept").parent if kept and "999" not in value else store.root
+    root = keep(store, tmp_path / "kept").parent if kept else store.root
     with pytest.raises(DamagedRecord, match=rf"{path.parent.name}.*test\.accuracy of "):
         compare(root)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"epochs": 3', '"epochs": 1e999'),
+        ('"accuracy": 0.9', '"accuracy": 1e999'),
+        ('"seconds": 1', '"seconds": 1e999'),
+    ],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_infinite_numbers_are_named(tmp_path: Path, capsys, old: str, new: str, kept: bool) -> None:
+    """They are in no record that was written, and would end a table or a sweep in an OverflowError."""
+    store, spec = Store(tmp_path / "runs"), CAMPAIGN.specs[3]
+    store.create()
+    free = {"phase": "free", "round": 0, "epochs": 3, "best_epoch": 1}
+    recipe = {"stop": {"patience": 1}, "rounds": {"number": 0}, "penalty": None}
+    path = store.write(spec, {"test": {"accuracy": 0.9}, "recipe": recipe, "phases": [free], "timing": {"seconds": 1}})
+    if kept:
+        keep(store, tmp_path / "kept")
+        path = tmp_path / "kept" / KEPT
+        lines = gzip.decompress(path.read_bytes()).decode()
+        assert old in lines
+        path.write_bytes(gzip.compress(lines.replace(old, new).encode()))
+    else:
+        path = path / "record.json"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        assert plan(CAMPAIGN, store.root).damaged == (spec,)  # and so a sweep repeats it
+    assert main(["table", str(tmp_path / ("kept" if kept else "runs"))]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and "number that is not finite" in error and error.count("\n") == 1
 
 
 def test_impossible_losses_are_named(store: Store) -> None:
@@ -314,3 +361,47 @@ def test_what_cannot_be_compared_is_refused(store: Store, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DamagedRecord, match="run the sweep again"):
         compare(store.root)
+
+
+ODD = (
+    "ri|ch\n\\input{x}~^<b>`c`[d]*\x1b]0;PWN\x07\ud800\u202e\x85"  # a title, a macro, a window's name, half a character
+)
+
+
+def odd_runs(tmp_path: Path) -> Path:
+    for seed in range(2):
+        for recipe in ("omp", "re|c\nipe\\_%"):
+            spec = RunSpec(recipe, network="a|<b>\\*.py:Net", sparsity=0.5, seed=seed)
+            Store(tmp_path / "runs").create()
+            folder = Store(tmp_path / "runs").write(spec, record(RunSpec("omp"), unilth=f"{seed}", device="cpu"))
+            (folder / "record.json").write_text(
+                json.dumps(json.loads((folder / "record.json").read_text()) | {"device": f"{seed}{ODD}"})
+            )
+    return tmp_path / "runs"
+
+
+def test_nothing_in_a_record_acts_on_a_terminal_or_splits_a_text(tmp_path: Path, capsys) -> None:
+    paths = {kind: tmp_path / kind for kind in ("csv", "markdown", "latex")}
+    options = [f"--{kind}={path}" for kind, path in paths.items()]
+    assert main(["table", str(odd_runs(tmp_path)), "--baseline", "omp", *options]) == 0
+    shown = capsys.readouterr().out
+    texts = {kind: path.read_text(encoding="utf-8") for kind, path in paths.items()}
+    for text in (shown, *texts.values()):
+        assert all(character.isprintable() or character == "\n" for character in text)
+    assert "\\x1b]0;PWN\\x07\\ud800\\u202e\\x85" in "".join(shown.split("\n"))
+    assert len(list(csv.reader(io.StringIO(texts["csv"])))) == 3
+    assert all(line.startswith("%") or "input" not in line for line in texts["latex"].splitlines())
+    assert r"re\textbar{}c\textbackslash{}nipe\textbackslash{}\_\% & " in texts["latex"]
+    assert r"a\textbar{}\textless{}b\textgreater{}\textbackslash{}*.py:Net on digits" in texts["latex"]
+    lines = texts["markdown"].splitlines()
+    assert any(line.startswith(r"| re\|c\\nipe\\_% | ") for line in lines)
+    assert any(line.startswith(r"a|\<b>\\\*.py:Net on digits") for line in lines)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {3}
+    note = next(line for line in lines if "differ in device" in line)
+    assert r"ri|ch\\n\\input{x}~^\<b>\`c\`\[d]\*\\x1b" in note
+
+
+def test_special_characters_of_latex_are_themselves() -> None:
+    (made,) = [latex([Comparison("~^\\<>|&%$#_{}", "d", "m", None, (), (), {}, ())])]
+    wanted = r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}\&\%\$\#\_\{\}"
+    assert rf"\caption{{{wanted} on d: m" in made

@@ -86,6 +86,11 @@ def test_expected_errors_are_one_sentence(
     assert says in error and error.count("\n") == 1
 
 
+def test_an_error_does_not_act_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.complain("no\n recipe \x1b]0;PWN\x07é") == 2
+    assert capsys.readouterr().err == "unilth: error: no recipe \\x1b]0;PWN\\x07é\n"
+
+
 @pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
 def test_only_what_goes_on_says_so(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

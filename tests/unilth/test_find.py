@@ -92,6 +92,11 @@ def test_never_over_another_ticket(tmp_path, capsys):
         (["omp", "--patience", "3"], "does not stop early"),
         (["omp", "--scope", "row"], "scope must be 'global', 'layer', 'erk' or 'balanced'"),
         (["omp", "--rewind", "step"], "rewind"),
+        (
+            ["omp", "--rewind", "step:x"],
+            "rewind must be 'initial', 'step:K' (K below 10^9), 'rate' or 'none', not step:x",
+        ),
+        (["omp", "--rewind", "step:" + "9" * 5000], "rewind must be 'initial', 'step:K' (K below 10^9)"),
         (["omp", "--lr", "10000", *QUICK], "lower lr"),
         (["omp", "--device", "cuda:999"], "device 'cuda:999': torch sees"),
         (["omp", "--precision", "float16"], "precision must be 'float32' or 'bfloat16', not 'float16'"),

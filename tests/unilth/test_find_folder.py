@@ -30,6 +30,33 @@ def test_a_folder_has_one_run_at_a_time(tmp_path, capsys):
     assert find("omp", "--out", tmp_path, *QUICK) == 0
 
 
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.symlink_to(path.parent.parent / "thesis"), "a symbolic link"),
+        (lambda path: path.symlink_to("nothing"), "a symbolic link"),
+        (lambda path: os.mkfifo(path), "no regular file"),
+        (lambda path: path.mkdir(), "a folder"),
+        (lambda path: path.write_text("of something else"), "a file of something else"),
+    ],
+)
+@pytest.mark.parametrize("command", ["find", "sweep"])
+def test_what_is_no_lock_is_not_written_to(tmp_path, capsys, make, why, command):
+    (tmp_path / "thesis").write_text("years of work")
+    folder = tmp_path / "a"
+    folder.mkdir()
+    make(folder / ".lock")
+    (tmp_path / "c.toml").write_text('claim = "c"\n[grid]\nrecipes = ["omp"]\nsparsities = [0.5]\nseeds = 1\n')
+    argv = ["find", "omp", *QUICK] if command == "find" else ["sweep", str(tmp_path / "c.toml"), "--workers", "1"]
+    assert main([*argv, "--out", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert f"'{folder}' cannot be locked: its .lock is {why}; move that away or name another" in error
+    assert error.count("\n") == 1 and [path.name for path in folder.iterdir()] == [".lock"]
+    assert (tmp_path / "thesis").read_text() == "years of work" and (
+        why != "a file of something else" or (folder / ".lock").read_text() == "of something else"
+    )
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_what_came_into_the_folder_meanwhile_stays(tmp_path, capsys, monkeypatch, seed):
     """From a process without our lock: one on another machine, a copy."""
@@ -156,6 +183,74 @@ def test_what_is_damaged_is_said_with_its_reason(done, tmp_path, capsys, name):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def without(*path):
+    def edit(record):
+        for key in path[:-1]:
+            record = record[key]
+        del record[path[-1]]
+
+    return edit
+
+
+def put(value, *path):
+    def edit(record):
+        for key in path[:-1]:
+            record = record[key]
+        record[path[-1]] = value
+
+    return edit
+
+
+EDITS = {
+    "no test": (without("test"), "has no test.accuracy"),
+    "test null": (put(None, "test"), "has no test.accuracy"),
+    "accuracy 2": (put(2.0, "test", "accuracy"), "has a test.accuracy of 2.0, which is not from 0 to 1"),
+    "accuracy text": (put("x", "test", "accuracy"), "has a test.accuracy of a wrong type"),
+    "accuracy true": (put(True, "test", "accuracy"), "has a test.accuracy of a wrong type"),
+    "no sparsity": (without("sparsity"), "has no sparsity.counted"),
+    "no emptied": (without("sparsity", "emptied"), "has no sparsity.emptied"),
+    "emptied numbers": (put([3], "sparsity", "emptied"), "sparsity.emptied that does not name layers"),
+    "layers a list": (put([1], "sparsity", "layers"), "has a sparsity.layers of a wrong type"),
+    "layers of texts": (put({"a": "b"}, "sparsity", "layers"), "sparsity.layers that are not all from 0 to 1"),
+    "no recipe": (without("recipe"), "has no recipe and phases as a run writes them"),
+    "recipe null": (put(None, "recipe"), "has no recipe and phases"),
+    "phases null": (put(None, "phases"), "has no recipe and phases"),
+    "phases texts": (put(["a"], "phases"), "has no recipe and phases"),
+    "no timing": (without("timing"), "has no timing"),
+    "seconds null": (put(None, "timing", "seconds"), "has a timing.seconds of a wrong type"),
+    "seconds negative": (put(-1, "timing", "seconds"), "no time is negative"),
+    "no stopping": (without("stopping_epoch"), "has no stopping_epoch"),
+    "best text": (put("x", "best_epoch"), "has a best_epoch of a wrong type"),
+    "schema 2": (put(2, "schema"), "has schema 2, and this version reads 1"),
+    "no digest": (without("ticket_digest"), "has no ticket_digest"),
+    "another spec digest": (put("0" * 64, "spec_digest"), "belongs to another run than its spec_digest says"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_record_that_was_edited_by_hand_is_a_damaged_run(done, tmp_path, capsys, name):
+    edit, reason = EDITS[name]
+    folder = shutil.copytree(done, tmp_path / "a")
+    record = json.loads((folder / "record.json").read_text())
+    edit(record)
+    (folder / "record.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {folder} holds a damaged run ('{folder / 'record.json'}' " in error and reason in error
+    assert "give another folder, or remove" in error and error.count("\n") == 1
+
+
+def test_a_loss_that_was_not_finite_is_said(done, tmp_path, capsys):
+    folder = shutil.copytree(done, tmp_path / "a")
+    record = json.loads((folder / "record.json").read_text())
+    put(None, "test", "loss")(record)
+    (folder / "record.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert find("omp", "--out", folder, *QUICK) == 0
+    assert "not finite" in capsys.readouterr().out
+
+
 def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
     folder = shutil.copytree(done, tmp_path / "a")
     assert find("omp", "--seed", 1, "--out", tmp_path / "b", *QUICK) == 0
@@ -165,8 +260,81 @@ def test_a_record_with_another_ticket_is_not_its_own(done, tmp_path, capsys):
     assert "already holds a different ticket" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "ticket.safetensors", "ticket.json", "record.json"])
+def test_a_folder_where_a_file_goes_is_said_before_any_training(tmp_path, capsys, monkeypatch, name):
+    (tmp_path / name / "below").mkdir(parents=True)
+    monkeypatch.setattr(one_run, "execute", None)
+    assert find("omp", "--out", tmp_path, *QUICK) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path} holds a folder {name}, where a run has a file: give another folder" in error
+    assert error.count("\n") == 1 and (tmp_path / name / "below").exists()
+
+
+def test_tensors_of_nobody_knows_which_run_stay(done, tmp_path, capsys):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    path = folder / "ticket.safetensors"
+    shutil.copy(done / path.name, path)
+    for argv in (["omp"], ["omp", "--seed", 1]):
+        assert find(*argv, "--out", folder, *QUICK) == 2
+        error = capsys.readouterr().err
+        assert f"--out {folder} holds a ticket.safetensors with no ticket.json that tells whose it is" in error
+        assert "give another folder, or move it away" in error and error.count("\n") == 1
+    assert path.read_bytes() == (done / path.name).read_bytes() and {p.name for p in folder.iterdir()} == {path.name}
+    interrupted(tmp_path / "b", RunSpec("omp", epochs=4, batch=256)).rename(folder / "checkpoint.safetensors")
+    path.write_bytes(b"as a kill leaves it, after the tensors and before ticket.json")
+    assert find("omp", "--seed", 1, "--out", folder, *QUICK) == 2
+    assert find("omp", "--out", folder, *QUICK) == 0
+    assert path.read_bytes() == (done / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_short_run_that_cannot_be_saved_can_be_done_again(tmp_path, capsys, monkeypatch, raised):
+    """It has no checkpoint yet that would tell whose the tensors are."""
+    rename = os.replace
+
+    def stop(source, target):
+        if os.fspath(target).endswith("ticket.json"):
+            raise raised
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", stop)
+        assert find("omp", "--out", tmp_path, *QUICK) == (2 if isinstance(raised, OSError) else 130)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+    assert find("omp", "--out", tmp_path, *QUICK) == 0
+
+
+def test_a_kill_after_the_record_leaves_no_checkpoint_for_ever(tmp_path, capsys, monkeypatch):
+    spec = RunSpec("omp", epochs=4, batch=256)
+    path = interrupted(tmp_path, spec)
+    content = path.read_bytes()
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
+    path.write_bytes(content)
+    with locked(tmp_path, name="here"):
+        assert find("omp", "--out", tmp_path, *QUICK) == 0 and path.exists()  # somebody is at it
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and not path.exists()
+    path.write_bytes(interrupted(tmp_path / "b", RunSpec("omp", epochs=4, batch=256, seed=1)).read_bytes())
+    assert find("omp", "--out", tmp_path, *QUICK) == 0 and path.exists()  # of another run
+
+
+def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path, monkeypatch):
+    """Whenever it is killed: every name that it makes is seen."""
+    seen = []
+    for name in ("replace", "rename", "link"):
+        monkeypatch.setattr(os, name, lambda *args: seen.append(args))
+    (tmp_path / ".probe").write_text("a file of the user's")
+    one_run._make(tmp_path)
+    assert seen == [] and (tmp_path / ".probe").read_text() == "a file of the user's"
+
+
 def test_what_a_kill_left_half_written_goes_away(tmp_path):
-    names = (".checkpoint.safetensors.a1b2_3d4", ".ticket.safetensors.abcdefgh", ".ticket.json.abcdefgh")
+    names = (
+        "..probe.a1b2_3d4",
+        ".checkpoint.safetensors.a1b2_3d4",
+        ".ticket.safetensors.abcdefgh",
+        ".ticket.json.abcdefgh",
+    )
     for name in (*names, ".record.json.00000000", ".mine.json.abcdefgh", ".record.json.backup-of-mine"):
         (tmp_path / name).write_bytes(b"half")
     assert find("omp", "--out", tmp_path, *QUICK) == 0

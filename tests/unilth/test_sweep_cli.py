@@ -218,3 +218,10 @@ def test_bad_input_to_table_is_one_sentence(campaign: Path, tmp_path: Path, caps
 )
 def test_the_time_left_in_words(progress: Progress, words: str) -> None:
     assert command.time_left(progress) == words
+
+
+def test_a_rewind_of_thousands_of_digits_is_one_sentence(campaign: Path, tmp_path: Path, capsys) -> None:
+    campaign.write_text(f'{TOML}[run.lth]\nrewind = "step:{"9" * 5000}"\n')
+    for dry in ([], ["--dry-run"]):
+        error = complaint(capsys, ["sweep", str(campaign), "--out", str(tmp_path / "out"), "--workers", "1", *dry])
+        assert "rewind must be" in error and "step:99999" in error and len(error) < 300

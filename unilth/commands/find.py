@@ -17,6 +17,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from unilth.errors import UserError
+from unilth.interrupts import raise_again
+from unilth.printable import printable
 from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
 
@@ -108,11 +110,16 @@ def main(argv: list[str]) -> int:
         disable=not shown.is_terminal,  # in a log it would leave blank lines
     ) as bar:
         task = bar.add_task(spec.recipe, total=spec.epochs)
+
+        def show(done: int, total: int, what: str) -> None:
+            raise_again()  # the first epoch is done, and with it the last import
+            bar.update(task, completed=done, description=what)
+
         record, fresh = find_into(
             spec,
             out,
             data_dir,
-            lambda done, total, what: bar.update(task, completed=done, description=what),
+            show,
             device=device,
             say=lambda sentence: shown.print(sentence, soft_wrap=True),
         )
@@ -122,7 +129,8 @@ def main(argv: list[str]) -> int:
         shown.print(f"note: {sentence}; more epochs leave room for it", soft_wrap=True)
     for name in record["sparsity"]["emptied"]:
         shown.print(
-            f"warning: every weight of {name} is pruned, so that nothing passes through this layer", soft_wrap=True
+            f"warning: every weight of {printable(name)} is pruned, so that nothing passes through this layer",
+            soft_wrap=True,
         )
     console.print(f"{'saved in' if fresh else 'was found before and is in'} {out}", soft_wrap=True, highlight=False)
     return 0
@@ -151,13 +159,14 @@ def _description(argv: list[str]) -> str:
 def _table(record: dict) -> Table:
     spec, sparsity, test = record["spec"], record["sparsity"], record["test"]
     table = Table(
-        show_header=False, title=f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"
+        show_header=False,
+        title=printable(f"{spec['recipe']} on {spec['data']}, {spec['network']}, seed {spec['seed']}"),
     )
     early, best = record["stopping_epoch"], record["best_epoch"]
     best = "" if best is None else f", best was epoch {best}"
     rows = {
         "test accuracy": f"{test['accuracy']:.4f} of {test['examples']} examples",
-        "test loss": f"{test['loss']:.4f} nats",
+        "test loss": "not finite" if test["loss"] is None else f"{test['loss']:.4f} nats",
         "sparsity": f"{sparsity['counted']:.6f} counted, {sparsity['nominal']:g} nominal",
         "kept weights": f"{sparsity['weights'] - sparsity['pruned']} of {sparsity['weights']}",
         **{f"  {name}": f"{share:.4f} pruned" for name, share in sparsity["layers"].items()},
@@ -166,5 +175,5 @@ def _table(record: dict) -> Table:
         "ticket digest": record["ticket_digest"][:16],
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     return table

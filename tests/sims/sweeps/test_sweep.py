@@ -44,6 +44,14 @@ def test_a_damaged_run_is_set_aside_and_repeated(
     assert contents(out) == undisturbed
 
 
+def test_a_folder_in_place_of_a_checkpoint_is_said_before_any_run(tmp_path: Path, data_dir: Path) -> None:
+    path = Store(tmp_path / "out").checkpoint(CAMPAIGN.specs[5])
+    path.mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{path.name}' is a folder, where a checkpoint goes: move it away"):
+        run_fake(CAMPAIGN, tmp_path / "out", data_dir)
+    assert Store(tmp_path / "out").records() == []
+
+
 def test_a_run_that_raises_is_reported_and_tried_by_the_next_sweep_only(tmp_path: Path, data_dir: Path) -> None:
     campaign, out = of("lth", "raises", "omp"), tmp_path / "out"
     summary = run_fake(campaign, out, data_dir)
