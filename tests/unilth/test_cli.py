@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 from unilth import __version__, cli
 from unilth.errors import UserError
+
+ROOT = Path(__file__).parents[2]
 
 # As where the modules are not installed. A None in sys.modules is not the same: SciPy looks whether torch is there.
 BLOCKED = """
@@ -129,3 +132,11 @@ def test_a_missing_extra_is_named(name: str, module: str) -> None:
 def test_find_starts_without_flint_and_sympy() -> None:
     done = run("find", "--help", block=("flint", "sympy", "matplotlib"))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", ["prove --list", "table results/sweeps/mnist", "--help"])
+def test_a_reader_that_goes_away_is_no_violation(line):
+    """141, as from a process that a closed pipe ended: 1 would say that something does not hold."""
+    command = f"{sys.executable} -m unilth {line} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 141 and done.stderr == ""

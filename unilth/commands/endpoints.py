@@ -67,9 +67,9 @@ def main(argv: list[str]) -> int:
         return write_page(args.out, args.page)
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers is {args.workers}; give at least 1")
-    from rich.console import Console
     from rich.table import Table
 
+    from unilth.console import Console
     from unilth.sims.endpoints.plan import QUICK, Plan
     from unilth.sims.endpoints.records import file_name, write
     from unilth.sims.endpoints.verdicts import verdicts
@@ -125,8 +125,9 @@ def write_page(out: Path, path: Path) -> int:
 @contextmanager
 def shown_parts() -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar over the parts of a study on standard error; in a log, a line per part."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+
+    from unilth.console import Console
 
     console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
     counts, now = "{task.completed:.0f}/{task.total:.0f} parts", TextColumn("{task.description}", markup=False)

@@ -36,9 +36,9 @@ class Args:
 def main(argv: list[str]) -> int:
     """Run ``unilth figures`` and return its exit code."""
     args = tyro.cli(Args, args=argv, prog="unilth figures", config=(tyro.conf.FlagCreatePairsOff,))
-    from rich.console import Console
     from rich.markup import escape
 
+    from unilth.console import Console
     from unilth.errors import UserError
     from unilth.paper_figures.gallery import FIGURES, choose
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from unilth.console import Console
 from unilth.errors import UserError
 from unilth.interrupts import raise_again
 from unilth.printable import printable

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from unilth.console import Console
 from unilth.errors import UserError
 from unilth.theory import certificates, pages, rendering
 from unilth.theory.evidence import Level, Theorem

@@ -62,9 +62,9 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         raise UserError(f"--out {str(args.out)!r} cannot be written ({error.strerror}); name another folder") from None
 
-    from rich.console import Console
     from rich.markup import escape
 
+    from unilth.console import Console
     from unilth.paper_figures.stages import run_stages
     from unilth.sims.lock import locked
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from unilth.console import Console
 from unilth.errors import UserError
 from unilth.sims.campaign import Campaign, load
 from unilth.sims.cluster import Cluster, sweep_on_slurm

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from unilth.console import Console
 from unilth.errors import UserError
 from unilth.sims.recorded import keep, opened
 from unilth.sims.table import METRIC, compare
