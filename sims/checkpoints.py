@@ -25,12 +25,14 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from unilth.errors import UserError
+from unilth.sims.checkpoint_trees import misfit
 from unilth.sims.tickets import write
 
 FILE = "checkpoint.safetensors"
 SCHEMA = 1
 SECONDS = 30.0  # between two checkpoints, so that writing costs next to nothing
-REFUSED = (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError)  # a tree that does not fit
+# what a tree that does not fit raises
+REFUSED = (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError)
 
 Tree = dict[str, Any]
 
@@ -67,7 +69,8 @@ class Checkpoint:
     def read(self) -> Tree | None:
         """The tree, or None where there is no checkpoint or none that can be used, which is said.
 
-        UserError for one of the same run on other data: going on would cost what was trained there.
+        UserError for one of the same run on other data, as going on would cost what was trained there, and for one
+        that contradicts itself.
         """
         try:
             content = _content(self.path)
@@ -88,6 +91,9 @@ class Checkpoint:
             )
         if odd:
             return self._none(f"is of another run (other {', '.join(odd)})")
+        why = misfit(tree["tree"])
+        if why:  # made by hand, as nothing else passes the digests: not ours to train over
+            raise UserError(f"the checkpoint {self.path} does not fit its run ({why}): remove it")
         return dict(tree["tree"])
 
     def remove(self) -> None:
