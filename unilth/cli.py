@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from unilth import __version__
+from unilth import __version__, interrupts
 from unilth.errors import UserError
 from unilth.printable import printable
 
@@ -16,13 +16,15 @@ from unilth.printable import printable
 class Command(NamedTuple):
     """One subcommand: its name, the module whose ``main(argv) -> int`` runs it, and what it does in one line.
 
-    ``resumes``: whether the same command goes on where it was interrupted.
+    ``resumes``: whether the same command goes on where it was interrupted. ``loads``: whether it imports what it needs
+    by and by, and says itself when its work begins (`interrupts.raise_again`).
     """
 
     name: str
     module: str
     help: str
     resumes: bool = False
+    loads: bool = False
 
 
 COMMANDS = (
@@ -36,7 +38,13 @@ COMMANDS = (
     Command(
         "check", "unilth.commands.check", "check a mask rule, penalty schedule or ticket finder against the invariants"
     ),
-    Command("find", "unilth.commands.find", "train one ticket with a recipe of the zoo and save it", resumes=True),
+    Command(
+        "find",
+        "unilth.commands.find",
+        "train one ticket with a recipe of the zoo and save it",
+        resumes=True,
+        loads=True,
+    ),
     Command(
         "sweep",
         "unilth.commands.sweep",
@@ -93,7 +101,10 @@ def main(argv: list[str] | None = None) -> int:
         names = ", ".join(command.name for command in COMMANDS)
         return complain(f"there is no command {argv[0]!r}; the commands are {names}")
     try:
-        return int(importlib.import_module(chosen.module).main(argv[1:]))
+        module = importlib.import_module(chosen.module)
+        if not chosen.loads:
+            interrupts.raise_again()
+        return int(module.main(argv[1:]))
     except UserError as error:
         return complain(str(error))
     except ModuleNotFoundError as error:
@@ -119,6 +130,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run() -> None:
     """The console script."""
+    interrupts.end_at_once()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, as a name that is no text, is escaped
             stream.reconfigure(errors="backslashreplace")

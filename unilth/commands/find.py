@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from unilth.errors import UserError
+from unilth.interrupts import raise_again
 from unilth.printable import printable
 from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
@@ -109,11 +110,16 @@ def main(argv: list[str]) -> int:
         disable=not shown.is_terminal,  # in a log it would leave blank lines
     ) as bar:
         task = bar.add_task(spec.recipe, total=spec.epochs)
+
+        def show(done: int, total: int, what: str) -> None:
+            raise_again()  # the first epoch is done, and with it the last import
+            bar.update(task, completed=done, description=what)
+
         record, fresh = find_into(
             spec,
             out,
             data_dir,
-            lambda done, total, what: bar.update(task, completed=done, description=what),
+            show,
             device=device,
             say=lambda sentence: shown.print(sentence, soft_wrap=True),
         )
