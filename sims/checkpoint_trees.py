@@ -60,7 +60,7 @@ def _training(training: Mapping[str, Any]) -> str | None:
     shapes = {value.shape for value in network.values()}
     for memory in training["optimizer"]:
         for value in memory.values():  # momentum
-            if value is not None and not (value.is_floating_point() and value.shape in shapes):
+            if not (value.is_floating_point() and value.shape in shapes):
                 return "its optimizer's memory is not of its network"
     return _watch(training["watch"], network)
 

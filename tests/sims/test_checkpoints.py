@@ -297,6 +297,7 @@ def test_what_a_stopping_rule_has_seen_is_checked(tmp_path, watch):
         lambda tree: momentum(tree, torch.zeros(7)),
         lambda tree: momentum(tree, "abc"),
         lambda tree: momentum(tree, 3.0),
+        lambda tree: momentum(tree, None),
         lambda tree: momentum(tree, torch.zeros(10, dtype=torch.int32)),
         lambda tree: tree["training"].update(phase=["free"]),
         lambda tree: tree["training"]["watch"].update(masks=3),
