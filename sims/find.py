@@ -148,6 +148,8 @@ class Search:
                 shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
                 found = masks.unpacked(packed, shapes)
                 chosen = {name: kept.to(weights[name].device) for name, kept in found.items()}
+                if any(bool((chosen[name] & ~kept).any()) for name, kept in self.mask.items()):
+                    raise ValueError("a mask of it revives weights")
         else:
             sight = self._sight()
             chosen = self.recipe.mask.draw(sight, target)
@@ -242,7 +244,12 @@ class Search:
         finished = self._logged("phases")
         if self.saved and len(self.phases) < len(finished):
             with self._fitting():
-                self.phases.append(finished[len(self.phases)])
+                entry = finished[len(self.phases)]
+                if (entry["phase"], entry["round"]) != (phase.name, phase.round) or entry["epochs"] > phase.epochs:
+                    raise ValueError(f"it has another phase than {phase.name}, round {phase.round}")
+                if keep and self.saved["rewound"] is None:
+                    raise ValueError("it has no state to rewind to")
+                self.phases.append(entry)
                 until = self.used + self.phases[-1]["epochs"]
                 self.rows += self.saved["rows"][self.used : until]
                 self.used = until

@@ -298,9 +298,13 @@ class Training:
         """Take over what `state` returned; KeyError, TypeError, ValueError or RuntimeError where it does not fit."""
         if state["phase"] != [self.phase.name, self.phase.round] or state["watch"].keys() != self._watched().keys():
             raise ValueError(f"the state is of another phase than {self.phase.name}, round {self.phase.round}")
+        if len(state["rows"]) > self.phase.epochs:
+            raise ValueError(f"the state has {len(state['rows'])} epochs of {self.phase.epochs}")
         self.network.load_state_dict(state["network"])
         for parameter, memory in zip(self.parameters, state["optimizer"], strict=True):
             for name, value in memory.items():
+                if torch.is_tensor(value) and value.dim() and value.shape != parameter.shape:
+                    raise ValueError(f"{name} has the shape {tuple(value.shape)} for {tuple(parameter.shape)}")
                 like = torch.is_tensor(value) and value.shape == parameter.shape
                 self.optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value) if like else value
         self.masking.step, self.stopped = int(state["step"]), bool(state["stopped"])

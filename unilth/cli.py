@@ -89,12 +89,19 @@ def complain(message: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; never lets an expected error become a traceback."""
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet
+        return 141
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(usage(), end="")
+        print(usage(), end="", flush=True)
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
-        print(f"unilth {__version__}")
+        print(f"unilth {__version__}", flush=True)
         return 0
     chosen = next((command for command in COMMANDS if command.name == argv[0]), None)
     if chosen is None:
@@ -115,8 +122,7 @@ def main(argv: list[str] | None = None) -> int:
             f"`unilth {chosen.name}` needs {root}, which is not installed: pip install 'unilth[{EXTRAS[root]}]'"
         )
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet
-        return 141
+        raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         if isinstance(error, IsADirectoryError):

@@ -139,7 +139,7 @@ def test_everything_that_is_saved_matters(digits, tmp_path, lost):
         "snapshot": lambda value: {key: tensor * 2 for key, tensor in value.items()},
         "optimizer": lambda value: [{} for _ in value],
         "watch": lambda value: value | {"best": -1.0},
-        "chosen": lambda value: [~mask for mask in value],
+        "chosen": lambda value: [mask.flip(0) for mask in value],  # each still inside the one before
     }
     held[lost] = wrong.get(lost, lambda value: stream(99, "else").get_state())(held[lost])
     path.write_bytes(packed(tree))
@@ -294,6 +294,7 @@ def test_what_a_stopping_rule_has_seen_is_checked(tmp_path, watch):
         lambda tree: tree["training"].update(step=-(10**6)),
         lambda tree: tree["training"].update(step=10**30),
         lambda tree: tree["training"].update(snapshot="x"),
+        lambda tree: tree["training"].update(rows=tree["training"]["rows"] * 500),
         lambda tree: momentum(tree, torch.zeros(7)),
         lambda tree: momentum(tree, "abc"),
         lambda tree: momentum(tree, 3.0),
@@ -311,6 +312,29 @@ def test_a_forged_checkpoint_is_refused_in_a_sentence(tmp_path, tamper):
     with pytest.raises(UserError, match=r"checkpoint\.safetensors does not fit its run .*: remove it$"):
         find_into(SPEC, tmp_path)
     assert not (tmp_path / "record.json").exists()
+
+
+def test_a_forged_mask_revives_nothing_and_a_lost_state_is_named(tmp_path):
+    spec = dataclasses.replace(SPEC, recipe="lth-step", rewind="step:3", epochs=12, rounds=3, patience=None)
+
+    def progress(done, total, what):
+        if what.startswith("free, round 3"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        find_into(spec, tmp_path, progress=progress, every=0)
+    path = tmp_path / checkpoints.FILE
+    content = path.read_bytes()
+    revived, lost = unpacked(content), unpacked(content)
+    assert len(revived["tree"]["chosen"]) == 2
+    revived["tree"]["chosen"][1] |= 255 - revived["tree"]["chosen"][1]
+    lost["tree"]["rewound"] = None
+    for tree, words in ((revived, "a mask of it revives weights"), (lost, "it has no state to rewind to")):
+        path.write_bytes(packed(tree))
+        with pytest.raises(UserError, match=rf"does not fit its run \({words}\): remove it$"):
+            find_into(spec, tmp_path)
+    path.write_bytes(content)
+    assert find_into(spec, tmp_path)[1]
 
 
 def test_a_full_disk_does_not_end_the_run(tmp_path, straight):
