@@ -8,7 +8,7 @@ import shlex
 import pytest
 import torch
 
-from unilth.sims.invariants import cases, check, mask_rule, penalty_schedule
+from unilth.sims.invariants import cases, check, mask_order, mask_rule, penalty_schedule
 from unilth.sims.invariants.invariant import Plan
 from unilth.sims.invariants.mask_chance import Salted
 from unilth.sims.invariants.ranking import ranked, shuffled
@@ -188,3 +188,15 @@ def test_the_replay_line_of_a_narrowed_case_shows_the_narrowed_case():
     row = check("unilth.sims.invariants.twins_schedule:forgets_one_step", only="schedule-monotone").invariants[0]
     words = shlex.split(row.replay)
     assert words[words.index("--case") + 1] == '{"steps": [776, 777]}'
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [((5,), (2,)), ((2, 3), (1, 2)), ((2, 3, 4), (1, 2, 6)), ((2, 3, 4, 5), (60, 1, 15, 3)), ((2, 1, 2, 1, 3), None)],
+)
+def test_the_other_layout_has_the_same_values_at_the_same_positions(shape, strides):
+    value = torch.arange(1.0, 1 + math.prod(shape)).reshape(shape)
+    other = mask_order._strided(value)
+    assert torch.equal(other, value) and not other.is_contiguous()
+    assert strides is None or other.stride() == strides
+    assert torch.equal(mask_order._strided(torch.tensor(3.0)), torch.tensor(3.0))
