@@ -1,4 +1,4 @@
-"""Whether two tensors are the same bit for bit, NaN and types without arithmetic included."""
+"""Tensors of any type: whether two are the same bit for bit, and whether one is finite."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
     return torch.equal(_bytes(first), _bytes(second).to(first.device))
 
 
+def plain(value: Tensor) -> Tensor:
+    """The values in one row, in a dtype that torch can judge: it lacks functions of small floats and unsigned numbers.
+
+    What is finite, NaN or not 0 stays so.
+    """
+    flat = value.reshape(-1)
+    if value.is_floating_point() and value.element_size() == 1:
+        return flat.float()
+    return flat.double() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else flat
+
+
 def finite(values: Tensor) -> bool:
     """No NaN and no infinity in it."""
-    if not (values.is_floating_point() or values.is_complex()):
-        return True
-    narrow = values.is_floating_point() and values.element_size() == 1  # torch has no isfinite for these
-    return bool(torch.isfinite(values.float() if narrow else values).all())
+    return bool(torch.isfinite(plain(values)).all())
 
 
 def _bytes(tensor: Tensor) -> Tensor:

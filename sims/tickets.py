@@ -26,9 +26,11 @@ from torch import Tensor
 
 from unilth.errors import UserError
 from unilth.sims import masks
+from unilth.sims.bits import finite, plain, same_bits
 from unilth.sims.masks import Mask
 from unilth.sims.records import read_json
 from unilth.sims.spec import RunSpec
+from unilth.sims.whole import umask
 
 SCHEMA = 1
 TENSORS, FACTS = "ticket.safetensors", "ticket.json"
@@ -141,19 +143,13 @@ def write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = str(path)  # a full disk names no file
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -260,23 +256,6 @@ def _tensor(entry: dict[str, Any]) -> Tensor:
     return torch.frombuffer(data, dtype=dtype).reshape(shape) if len(data) else torch.empty(shape, dtype=dtype)
 
 
-def plain(value: Tensor) -> Tensor:
-    """The values in one row, in a dtype that torch can judge: it lacks functions of small floats and unsigned numbers.
-
-    What is finite, NaN or not 0 stays so.
-    """
-    flat = value.reshape(-1)
-    if value.is_floating_point() and value.element_size() == 1:
-        return flat.float()
-    return flat.double() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else flat
-
-
-def same_bits(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors have one dtype and the same bytes."""
-    flat = [value.contiguous().reshape(-1).view(torch.uint8) for value in (first, second)]
-    return first.dtype == second.dtype and torch.equal(*flat)
-
-
 def _check(ticket: Ticket, where: Path) -> None:
     """Names, shapes and types agree; nothing diverged; pruned weights are exactly 0."""
     if ticket.weights.keys() != ticket.initial.keys():
@@ -317,7 +296,6 @@ def _sound(weight: Tensor, start: Tensor, masked: bool) -> bool:
 
     Nothing here knows which tensors are buffers, so that the bits have to tell.
     """
-    before, after = plain(start), plain(weight)
-    if bool(torch.isfinite(before).all()) and bool(torch.isfinite(after).all()):
+    if finite(start) and finite(weight):
         return True
-    return not masked and not bool(torch.isnan(before).any()) and same_bits(start, weight)
+    return not masked and not bool(torch.isnan(plain(start)).any()) and same_bits(start, weight)

@@ -19,7 +19,7 @@ def put(path: Path, content: bytes) -> None:
         return
     name = None
     try:
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask()
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -35,7 +35,8 @@ def put(path: Path, content: bytes) -> None:
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The mask of this process for the modes of new files."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
