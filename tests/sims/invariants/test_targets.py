@@ -60,7 +60,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "skips.py").write_text("import pytest\npytest.importorskip('surely_not_installed')\n")
     (tmp_path / "cancels.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
     (tmp_path / "own.py").write_text("class Own(BaseException): pass\nraise Own('x\\ny')\n")
-    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "stops_at_once.py").write_text("raise KeyboardInterrupt\n")
     (tmp_path / "binary.py").write_bytes(b"x = 1\0\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -144,11 +144,11 @@ def test_a_target_that_cannot_be_used_is_one_sentence(folder, text, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["interrupts.py:f", "interrupts:f"])
+@pytest.mark.parametrize("text", ["stops_at_once.py:f", "stops_at_once:f"])
 def test_ctrl_c_ends_an_import(folder, text):
     with pytest.raises(KeyboardInterrupt):
         load(text)
-    assert not [name for name in sys.modules if "interrupts" in name]
+    assert not [name for name in sys.modules if "stops_at_once" in name]
 
 
 def test_objects_have_an_address_where_they_can_be_loaded_again():
