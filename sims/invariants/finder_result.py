@@ -31,6 +31,19 @@ def finder_cases(claims: Any, plan: Plan) -> Iterator[Case]:
             yield {"problem": "mlp", "sparsity": sparsity, "seed": plan.seed % 1000}
 
 
+def sparsity_cases(claims: Any, plan: Plan) -> Iterator[Case]:
+    """Also where people prune, where a float is the wrong side of its decimal, and anywhere; of 1,760 weights."""
+    yield from finder_cases(claims, plan)
+    asked = [
+        0.9,
+        0.575,
+        plan.random("finder sparsity").randrange(50, 980) / 1000,
+    ]  # 0.575 * 1760 is 1011.99... in floats
+    asked += [0.98, 0.29, 0.05] if plan.budget == "standard" else [0.05] if plan.budget == "thorough" else []
+    for sparsity in asked:
+        yield {"problem": "mlp", "sparsity": sparsity, "seed": plan.seed % 1000}
+
+
 def first_case(claims: Any, plan: Plan) -> Iterator[Case]:
     """The smallest problem only, for invariants that need more runs."""
     yield {"problem": "mlp", "sparsity": 0.73, "seed": plan.seed % 1000}
@@ -278,6 +291,7 @@ FINDER_RESULT = (
         "Exactly floor(sparsity x n) weights are pruned.",
         "the sparsity asked is not the sparsity got: open_lth, shrinkbench, Torch-Pruning, DLTH, llm-compressor",
         check_sparsity,
+        sparsity_cases,
         needs=(*FORM, "finder-prunable-only"),
     ),
     _row(

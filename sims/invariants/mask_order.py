@@ -259,7 +259,9 @@ def _extended(name: str, plan: Plan, **more: Any) -> Iterator[Case]:
 
 
 def two_step_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """A smaller and a larger sparsity."""
+    """A smaller and a larger sparsity; first, where the smaller one takes more of one layer than its share."""
+    uneven = {"shapes": {"a": [2], "b": [4]}, "draw": "distinct", "draw_seed": 15}  # a = 2, 1 and b = 5, 4, 3, 6
+    yield uneven | {"seed": 0, "sparsities": [0.375, 0.5]}
     for case in _extended("two steps", plan, low=(0.125, 0.25, 0.375), high=(0.5, 0.625, 0.75, 0.875)):
         yield {key: case[key] for key in ("shapes", "draw", "draw_seed", "seed")} | {
             "sparsities": [case["low"], case["high"]]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
 from typing import Any
 
 from unilth.errors import UserError
@@ -229,7 +232,7 @@ def check(
     else:
         try:
             for number, invariant in enumerate(chosen, start=1):
-                row = session.row(invariant)
+                row = _watching(session, invariant)
                 if done is not None:
                     done(row, number, len(chosen))
         except KeyboardInterrupt:
@@ -238,6 +241,29 @@ def check(
         rows = tuple(session.rows[invariant.id] for invariant in chosen)
     rows += session.blocking(rows)
     return Report(session.loaded.name, session.kind, budget, seed, rows)
+
+
+def _watching(session: Session, invariant: Invariant) -> Row:
+    """Its row; a Ctrl-C that the target caught for itself is raised after it, and what was judged with it forgotten."""
+    standard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not standard or threading.current_thread() is not threading.main_thread():
+        return session.row(invariant)
+    came, known = [], set(session.rows)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        row = session.row(invariant)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        for id in set(session.rows) - known:
+            del session.rows[id]
+        raise KeyboardInterrupt
+    return row
 
 
 def _chosen(only: str | Iterable[str] | None, kind: str) -> tuple[Invariant, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -163,15 +164,15 @@ def check_sparsity(subject: Subject, case: Case) -> None:
 
 
 def _recipe(spec: RunSpec) -> Recipe | None:
-    """The recipe of a spec as far as it decides how many weights go; None for one that is not of this zoo.
+    """The recipe of a spec; None for one that is not of this zoo.
 
-    Its score is replaced: looking up one of the user's own would run what the file names.
+    A score of the user's own is replaced: looking it up would run what the file names.
     """
     if spec.recipe not in zoo.NAMES:
         return None
-    score = None if spec.score is None else "magnitude"
+    own = spec.score is not None and ":" in spec.score
     try:
-        return zoo.recipe(RunSpec(spec.recipe, rounds=spec.rounds, scope=spec.scope, spare=spec.spare, score=score))
+        return zoo.recipe(dataclasses.replace(spec, score="magnitude") if own else spec)
     except UserError as error:
         fail(got=f"the spec of no run that there can be: {short(str(error))}", expected="one that `unilth find` takes")
 

@@ -42,7 +42,7 @@ def _of_the_target(error: BaseException) -> bool:
     frames = [
         frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    ours = max((at for at, name in enumerate(frames) if name == "unilth"), default=-1)
+    ours = max(at for at, name in enumerate(frames) if name == "unilth")  # the first is ours: it caught this
     return any(name not in LIBRARIES and name not in sys.stdlib_module_names for name in frames[ours + 1 :])
 
 

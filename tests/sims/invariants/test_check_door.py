@@ -6,6 +6,7 @@ import functools
 import json
 import operator
 import random
+import signal
 import sys
 from importlib import resources
 
@@ -152,6 +153,25 @@ def test_ctrl_c_keeps_what_was_judged():
     ]
     jsonschema.validate(report.to_dict(), SCHEMA)
     assert sum(report.counts.values()) == len(report.invariants) == len(rows)
+
+
+def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody():
+    before = signal.getsignal(signal.SIGINT)
+
+    @mask_rule(scope="global", keeps="largest")
+    def swallows(scores, sparsity, *, within=None, generator=None):
+        if any(value.isnan().any() for value in scores.values()):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except BaseException as error:
+                raise TypeError("x") from error
+        return ranked(scores, sparsity, within)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        check(swallows, budget="quick")
+    report = caught.value.report
+    assert row(report, "mask-rejects-nan").status == "blocked" and not report.violations and report.unjudged > 20
+    assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler
 
 
 def test_expected_failures():

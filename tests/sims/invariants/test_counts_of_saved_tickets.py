@@ -126,7 +126,18 @@ def test_a_recipe_that_is_not_in_the_zoo_may_round_as_it_likes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choices", [{"scope": "none"}, {"recipe": "dense", "rounds": 2}, {"recipe": "synflow", "scope": "erk"}]
+    "choices",
+    [
+        {"scope": "none"},
+        {"recipe": "dense", "rounds": 2},
+        {"recipe": "dense", "control": "shuffled"},
+        {"recipe": "synflow", "scope": "erk"},
+        {"score": "synflow", "scope": "erk"},
+        {"score": "nope"},
+        {"rewind": "foo"},
+        {"l1": 0.1},
+        {"patience": 3},
+    ],
 )
 def test_a_spec_that_no_run_can_have_is_not_one(tmp_path, choices):
     ticket = drawn(RunSpec("omp", "ends", sparsity=0.5))

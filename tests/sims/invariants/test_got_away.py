@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from unilth.sims.invariants import check, mask_rule, penalty_schedule
+from unilth.sims.invariants.cases import pruned_count
 from unilth.sims.invariants.ours import global_magnitude, global_random
 from unilth.sims.invariants.ranking import ranked, shuffled
+from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
 
 def found(target, only=None):
@@ -244,3 +246,36 @@ def test_a_rule_that_spares_a_layer_must_draw_in_the_others():
         )
 
     assert found(by_position, only="mask-seeds-differ") == ["mask-seeds-differ"]
+
+
+COUNTS = {
+    "in floats": lambda s, n: int(s * n),  # 1011 of 1760 at 0.575
+    "a percent too many at 0.86 to 0.98": lambda s, n: pruned_count(s + 0.01 * (0.85 < s < 0.985), n),
+    "a percent too many at 0.04 to 0.3, from standard on": lambda s, n: pruned_count(s + 0.01 * (0.04 < s < 0.3), n),
+}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_finder_counts_right_at_every_sparsity(count):
+    @ONE_SHOT
+    class Counts(OneShot):
+        def choose(self, sparsity):
+            scores = {name: weight.detach().abs() for name, weight in self.prunable().items()}
+            return ranked(scores, sparsity, self.mask, count=COUNTS[count])
+
+    budget = "standard" if "standard" in count else "quick"
+    report = check(Counts, budget=budget, only="finder-exact-sparsity")
+    assert [row.id for row in report.violations] == ["finder-exact-sparsity"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_earlier_mask_that_took_more_of_one_layer_is_no_reason_to_refuse_whatever_the_seed(seed):
+    @mask_rule(scope="global", keeps="largest")
+    def refuses_its_own(scores, sparsity, *, within=None, generator=None):
+        for name, kept in (within or {}).items():
+            if int((~kept).sum()) > pruned_count(sparsity, kept.numel()):
+                raise ValueError(f"{name} has lost more than its share")
+        return global_magnitude(scores, sparsity, within=within, generator=generator)
+
+    (row,) = check(refuses_its_own, budget="quick", seed=seed, only="mask-two-steps").invariants
+    assert row.status == "violated" and "has lost more than its share" in row.got

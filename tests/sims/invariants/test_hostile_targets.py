@@ -85,6 +85,15 @@ def raises_late(*args, **kwargs):
     raise Own("looked at")
 
 
+def test_whose_code_raised_is_told_by_the_module_it_is_of():
+    for name, status in (("zebra", "violated"), ("a_module", "violated"), ("torch.late", "error")):
+        late = {"__name__": name}
+        exec("def raises(self): raise ZeroDivisionError('late')", late)
+        number = type("Late", (), {"__float__": late["raises"]})()
+        row = check(penalty_schedule(ceiling=1.0, steps=10)(lambda step, number=number: number), budget="quick")
+        assert row.invariants[0].status == status, name
+
+
 def an_answer(**methods):
     """What raises as late as when it is looked at."""
     return type("Late", (), methods)()

@@ -27,6 +27,11 @@ RUN = {"problem": "mlp", "sparsity": 0.5, "seed": 0}
 
 LATER = {"shapes": {"a": [8]}, "sparsity": 0.5, "within": {"a": [1, 0, 1, 0, 1, 1, 1, 1]}}
 LATER_TWO = {"shapes": {"a": [4], "b": [4]}, "sparsity": 0.5, "within": {"a": [0, 0, 1, 1], "b": [1] * 4}}
+LATER_THREE = {  # two thirds of what is left are kept: 2 of 3, 2 of 3, 4 of 6
+    "shapes": {"a": [3], "b": [3], "c": [8]},
+    "sparsity": 0.5,
+    "within": {"a": [1] * 3, "b": [1] * 3, "c": [0, 0] + [1] * 6},
+}
 
 TAKEN = [
     ("mask-order", RULE, {**FOUR, "sparsity": 0}),
@@ -54,6 +59,8 @@ TAKEN = [
     ("mask-random-later", CHANCE, {**LATER, "draws": 9}),
     ("mask-random-later", MaskRule("global", "random"), {**LATER_TWO, "draws": 9}),
     ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [1, 2**32 + 2]}),
+    ("mask-seeds-differ", CHANCE, {**MANY, "seeds": [1, 2**31 + 1]}),
+    ("mask-random-later", CHANCE, {**LATER_THREE, "draws": 9}),
     ("mask-random-is-random", CHANCE, {**MANY, "draws": 100_000}),
     ("mask-random-is-random", CHANCE, {"shapes": {"a": [4], "b": [8]}, "sparsity": 0.5, "draws": 9}),
     (
