@@ -288,7 +288,7 @@ FINDER_RESULT = (
     ),
     _row(
         "finder-exact-sparsity",
-        "Exactly floor(sparsity x n) weights are pruned.",
+        "Exactly floor(sparsity x n) weights are pruned, the sparsity read as the decimal that it is written as.",
         "the sparsity asked is not the sparsity got: open_lth, shrinkbench, Torch-Pruning, DLTH, llm-compressor",
         check_sparsity,
         sparsity_cases,
