@@ -142,7 +142,20 @@ def two_rows(tensors):
     tensors["mask"] = tensors["mask"][None]
 
 
+def began(size):
+    """The bias had another shape at first."""
+    return lambda tensors: tensors.update({"initial/a.bias": torch.ones(size)})
+
+
+def no_weights(tensors):
+    for name in [name for name in tensors if name != "mask"]:
+        del tensors[name]
+
+
 MISSING = [
+    (began(4), "a.bias' of shape (5,), at first (4,)"),
+    (began(6), "a.bias' of shape (5,), at first (6,)"),
+    (no_weights, "(there are no weights)"),
     (forget_weight, "('weights/a.bias' is missing)"),
     (forget_initial, "('initial/a.bias' is missing)"),
     (shorten, "a mask of the shape (1,) in torch.uint8"),
