@@ -160,6 +160,8 @@ MISSING = [
     (forget_initial, "('initial/a.bias' is missing)"),
     (shorten, "a mask of the shape (1,) in torch.uint8"),
     (two_rows, "a mask of the shape (1, 2) in torch.uint8"),
+    (lambda held: held.update(mask=torch.zeros(3, dtype=torch.uint8)), "a mask of the shape (3,) in torch.uint8"),
+    (lambda held: held.update(mask=torch.zeros(2, dtype=torch.int16)), "a mask of the shape (2,) in torch.int16"),
     (forget_mask, "('mask' is missing)"),
 ]
 
@@ -170,6 +172,13 @@ def test_a_part_that_is_missing_is_caught_on_either_side(path, tensors, words):
     (found,) = check(str(path)).violations
     assert found.id == "ticket-names" and words in found.got
     assert tensors not in (shorten, two_rows) or found.expected == "one row of 2 bytes (torch.uint8), one bit a weight"
+
+
+@pytest.mark.parametrize("shape", [[5, 2], [5, 4], [3, 5], [15]])
+def test_a_mask_of_another_shape_than_its_weights_is_caught(path, shape):
+    edit(path, facts=lambda facts: facts["mask"].update({"a.weight": shape}))
+    (found,) = check(str(path)).violations
+    assert found.id == "ticket-names" and found.got.startswith("a mask of 'a.weight' with shape (")
 
 
 EVIL = "\x1b[2J\n\u202e" + "x" * 100_000
