@@ -26,7 +26,7 @@ from torch import Tensor
 
 from unilth.errors import UserError
 from unilth.sims.checkpoint_trees import misfit
-from unilth.sims.tickets import write
+from unilth.sims.whole import write
 
 FILE = "checkpoint.safetensors"
 SCHEMA = 1

@@ -20,6 +20,7 @@ from unilth.sims.lock import locked
 from unilth.sims.records import dump, problem_of, read_json, remove_parts
 from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec, closest
+from unilth.sims.whole import write
 
 RECORD = "record.json"
 PROBE = ".probe"  # of earlier versions
@@ -79,7 +80,7 @@ def find_into(
             return found, False
         try:
             ticket.save(folder)
-            tickets.write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
+            write(folder / RECORD, dump(record).encode())  # last, so that a record means a whole ticket
         except BaseException as error:
             if not checkpoint.exists() and not (folder / tickets.FACTS).exists():
                 (folder / tickets.TENSORS).unlink(missing_ok=True)  # alone nothing would tell whose it is

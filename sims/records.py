@@ -90,7 +90,7 @@ def parsed(content: bytes) -> Any:
 
 
 def remove_parts(folder: Path, name: str) -> None:
-    """Remove what writers that were killed left half-written (see `tickets.write`) of files whose name is ``name``.
+    """Remove what writers that were killed left half-written (see `whole.write`) of files whose name is ``name``.
 
     ``name`` is a regular expression. Only for those who hold the folder's lock: a live writer would lose its file.
     """

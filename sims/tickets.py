@@ -13,7 +13,6 @@ import math
 import os
 import reprlib
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -30,7 +29,7 @@ from unilth.sims.bits import finite, plain, same_bits
 from unilth.sims.masks import Mask
 from unilth.sims.records import read_json
 from unilth.sims.spec import RunSpec
-from unilth.sims.whole import umask
+from unilth.sims.whole import write
 
 SCHEMA = 1
 TENSORS, FACTS = "ticket.safetensors", "ticket.json"
@@ -135,21 +134,6 @@ def short(value: Any) -> str:
 def listed(texts: list[str]) -> str:
     """The first three, and how many more there are."""
     return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file in one step: whoever reads it sees all of it or none."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk names no file
-        raise
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

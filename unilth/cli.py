@@ -121,9 +121,9 @@ def _main(argv: list[str]) -> int:
         return complain(
             f"`unilth {chosen.name}` needs {root}, which is not installed: pip install 'unilth[{EXTRAS[root]}]'"
         )
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if isinstance(error, BrokenPipeError):  # of the output, which `main` answers
+            raise
         where = f" ({error.filename})" if error.filename else ""
         if isinstance(error, IsADirectoryError):
             return complain(f"`unilth {chosen.name}` needs a file and {error.filename} is a folder: name a file in it")

@@ -144,15 +144,18 @@ def test_a_report_that_has_no_place_is_refused_before_anything_is_checked(place,
         assert place in capsys.readouterr().err
 
 
-def test_a_report_that_cannot_be_written_is_shown_all_the_same(tmp_path, monkeypatch, capsys):
-    def full(self, *_, **__):
-        raise OSError(28, "No space left on device", str(self))
+def test_a_report_that_cannot_be_written_is_shown_all_the_same_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
+    (tmp_path / "r.json").write_text("old")
     argv = ["check", f"{TWINS}:flattens", "--only", "mask-shapes", "--budget", "quick"]
     assert main([*argv, "--json", str(tmp_path / "r.json")]) == 2
     shown = capsys.readouterr()
-    assert "NOT ok: 1 violated" in shown.out and "No space left" in shown.err and shown.err.count("\n") == 1
+    assert "NOT ok: 1 violated" in shown.out and f"({tmp_path}/r.json): No space left" in shown.err
+    assert shown.err.count("\n") == 1
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 LOUD = """

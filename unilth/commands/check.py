@@ -45,6 +45,7 @@ def main(argv: list[str]) -> int:
     args = tyro.cli(Args, args=argv, prog="unilth check")
     from unilth.console import Console
     from unilth.sims.invariants.report import show
+    from unilth.sims.whole import put
 
     places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
     for option, given, path in zip(("--json", "--markdown"), (args.json, args.markdown), places, strict=True):
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int:
     finally:  # nor does a reader that went away
         for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
             if path is not None:
-                path.write_text(text(), encoding="utf-8", errors="backslashreplace")
+                put(path, text().encode(errors="backslashreplace"))
     return 130 if interrupted else 0 if report.ok else 1
 
 
