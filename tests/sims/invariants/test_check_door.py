@@ -155,9 +155,15 @@ def test_ctrl_c_keeps_what_was_judged():
     assert sum(report.counts.values()) == len(report.invariants) == len(rows)
 
 
-def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def interruptible():
+    """Python's own handler, also where these tests run in a shell's background, in which Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
+
+def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody(interruptible):
     @mask_rule(scope="global", keeps="largest")
     def swallows(scores, sparsity, *, within=None, generator=None):
         if any(value.isnan().any() for value in scores.values()):
@@ -171,7 +177,7 @@ def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody():
         check(swallows, budget="quick")
     report = caught.value.report
     assert row(report, "mask-rejects-nan").status == "blocked" and not report.violations and report.unjudged > 20
-    assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_expected_failures():
