@@ -25,7 +25,11 @@ from unilth.paper_figures.report_read import Part, mapping, seconds, words
 
 STATUS = {"proved": GOOD, "supported": OPEN, "undecided": OPEN, "failed": BAD}
 VERDICT = {"holds": GOOD, "holds if": PART, "fails": BAD, "open": OPEN, "undecided": OPEN}
-PLURAL = {"holds": "hold", "holds if": "hold under a condition", "fails": "fail", "open": "are open"}
+COUNTED = {  # of one claim, of several
+    "holds": ("holds", "hold"),
+    "holds if": ("holds under a condition", "hold under a condition"),
+    "fails": ("fails", "fail"),
+}
 CLAIMS = "Claims of the paper"
 NEAR_MISS = {"rejected": GOOD, "accepted": BAD, "none": OPEN}
 
@@ -53,7 +57,7 @@ def headlines(ledger: Part) -> list[Headline]:
     if claims:
         verdicts = [words(row.get("verdict")) for row in claims]
         counts = {name: verdicts.count(name) for name in dict.fromkeys(verdicts)}
-        told = ", ".join(f"{n} {PLURAL.get(name, name)}" for name, n in counts.items())
+        told = ", ".join(f"{n} {COUNTED.get(name, (name, name))[n != 1]}" for name, n in counts.items())
         found.append(Headline(f"{len(claims)} claims", told))
     return found
 

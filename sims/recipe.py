@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, get_args
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unilth.errors import UserError
 from unilth.sims import own_score
-from unilth.sims.bits import same_bits
+from unilth.sims.left_alone import Found
 from unilth.sims.masks import Mask, Scope, exact_sparsity, keep_largest, prunable, pruned_of, size_of
 from unilth.sims.penalties import L1, L2, GrowingPenalty
 from unilth.sims.scores import Score, Sight
@@ -62,42 +62,31 @@ class MaskRule:
         mask = {name: kept for name, kept in sight.mask.items() if name not in spared}
         dense = {name: sight.mask[name] for name in spared}
         already, asked = Fraction(pruned_of(mask), max(size_of(mask), 1)), exact_sparsity(sparsity)
-        before = _snapshot(sight.network)
+        before = Found.of(sight.network)
         for step in range(1, self.steps + 1):
             between = 1 - float(1 - already) * (float(1 - asked) / float(1 - already)) ** (step / self.steps)
             target = asked if step == self.steps else min(max(Fraction(between), already), asked)
             seen = {name: kept.clone() for name, kept in (mask | dense).items()}  # whatever a score does to them
             scores = self._scores(replace(sight, mask=seen))
             mask = keep_largest({name: scores[name] for name in mask}, target, scope=self.scope, within=mask)
-        self._check_network(sight.network, before)
+        changed = before.changed(sight.network)
+        if changed:
+            raise UserError(
+                f"the score {self.score!r} changes {changed}: let it work on copy.deepcopy(sight.network), the network "
+                "itself is trained on"
+            )
         return {name: (mask | dense)[name] for name in sight.mask}
 
     def _scores(self, sight: Sight) -> Mapping[str, Tensor]:
         """What the score gives, checked; gradients are afterwards on or off as before, whatever the score does."""
-        trained = [parameter.requires_grad for parameter in sight.network.parameters()]
         with torch.set_grad_enabled(torch.is_grad_enabled()):
             scores = self.function(sight)
             left = torch.is_grad_enabled()
         if left != torch.is_grad_enabled():
             state = "on" if left else "off"
             raise UserError(f"the score {self.score!r} leaves gradients switched {state}: use `with torch.no_grad():`")
-        if trained != [parameter.requires_grad for parameter in sight.network.parameters()]:
-            raise UserError(f"the score {self.score!r} changes what is trained: set requires_grad on a copy only")
         self._check(scores, sight)
         return scores
-
-    def _check_network(self, network: nn.Module, before: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-        """A score leaves every parameter the object that it was, and the values of parameters and buffers."""
-        after = dict(_tensors(network))
-        for name in {**before, **after}:
-            tensor, value = before.get(name, (None, None))
-            now = after.get(name)
-            replaced = now is not tensor and any(isinstance(t, nn.Parameter) for t in (now, tensor))
-            if replaced or now is None or value is None or not same_bits(now, value):
-                raise UserError(
-                    f"the score {self.score!r} changes {name} of the network, which is trained on: let it work on "
-                    "copy.deepcopy(sight.network)"
-                )
 
     def _check(self, scores: Mapping[str, Tensor], sight: Sight) -> None:
         shapes = {name: tuple(weight.shape) for name, weight in sight.weights.items()}
@@ -114,16 +103,6 @@ class MaskRule:
                 raise UserError(f"{gives} a sparse tensor for the weight {name!r}: give a dense one")
             if value.is_floating_point() and value.detach().float().isnan().any():
                 raise UserError(f"{gives} NaN for the weight {name!r}: give numbers, which can be compared")
-
-
-def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from network.named_parameters()
-    yield from network.named_buffers()
-
-
-def _snapshot(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    """Every parameter and buffer with a copy of its values."""
-    return {name: (tensor, tensor.detach().clone()) for name, tensor in _tensors(network)}
 
 
 def first_and_last(network: nn.Module) -> tuple[str, ...]:

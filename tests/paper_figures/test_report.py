@@ -16,7 +16,8 @@ from unilth.paper_figures import manifest, report
 from unilth.paper_figures.report_document import Commands, Document, Grid, Section, cell, code
 from unilth.paper_figures.report_html import html
 from unilth.paper_figures.report_markdown import markdown
-from unilth.paper_figures.report_read import seconds
+from unilth.paper_figures.report_read import Part, seconds
+from unilth.paper_figures.report_theory import headlines
 
 MakeRuns = Callable[..., Path]
 VOID = ("meta", "img", "br")
@@ -186,3 +187,13 @@ def test_both_renderings_have_the_same_words() -> None:
 )
 def test_durations(value: object, text: str) -> None:
     assert seconds(value) == text
+
+
+def test_claims_are_counted_in_words_of_one_and_of_several() -> None:
+    given = ["holds", "holds if", "holds", "fails", "open", "undecided", "open"]
+    theorem = {"id": "t", "status": "proved", "near_miss": "rejected"}
+    told = headlines(
+        Part({"theorems": [theorem], "claims": [{"id": str(n), "verdict": v} for n, v in enumerate(given)]})
+    )
+    words = "2 hold, 1 holds under a condition, 1 fails, 2 open, 1 undecided"
+    assert (told[-1].number, told[-1].label) == ("7 claims", words)

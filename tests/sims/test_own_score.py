@@ -118,6 +118,42 @@ def removes(sight):
     return {name: weight.abs() for name, weight in sight.weights.items()}
 
 
+def looks(sight):
+    sight.network[0].register_forward_hook(lambda module, given, answer: None)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def presses(sight):
+    weight = sight.network[0].weight
+    handle = weight.register_hook(lambda gradient: gradient + weight)
+    handle.remove()
+    weight.register_hook(lambda gradient: gradient * 0)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def collects(sight):
+    sight.network[0].weight.register_post_accumulate_grad_hook(lambda weight: None)
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def takes_over(sight):
+    sight.network.forward = lambda x: x
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def unhooks(sight):
+    sight.network[0]._forward_pre_hooks.clear()
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
+def tidy(sight):
+    handle = sight.network[0].register_forward_hook(lambda module, given, answer: answer * 2)
+    handle.remove()
+    handle = sight.network[0].weight.register_hook(lambda gradient: gradient * 0)
+    handle.remove()
+    return {name: weight.abs() for name, weight in sight.weights.items()}
+
+
 def no_gradients(sight):
     torch.set_grad_enabled(False)
     return {name: weight.abs() for name, weight in sight.weights.items()}
@@ -259,12 +295,16 @@ def test_what_is_no_score_is_refused_before_the_run(name, why, own):
         ("freezes", "the score 'bad.py:freezes' changes what is trained: "),
         (
             "absolute",
-            "the score 'bad.py:absolute' changes 0.weight of the network, which is trained on: let it work on",
+            "the score 'bad.py:absolute' changes 0.weight of the network: let it work on copy.deepcopy",
         ),
         ("moves_statistics", "the score 'bad.py:moves_statistics' changes 1.running_mean of the network"),
         ("replaces", "the score 'bad.py:replaces' changes 0.weight of the network"),
         ("adds", "the score 'bad.py:adds' changes more of the network"),
         ("removes", "the score 'bad.py:removes' changes 1.running_mean of the network"),
+        ("looks", "the score 'bad.py:looks' changes the hooks of 0: let it work on"),
+        ("presses", "the score 'bad.py:presses' changes the hooks of 0.weight: "),
+        ("collects", "the score 'bad.py:collects' changes the hooks of 0.weight: "),
+        ("takes_over", "the score 'bad.py:takes_over' changes the forward of the network: "),
         ("no_gradients", "the score 'bad.py:no_gradients' leaves gradients switched off: "),
         ("dies_without_gradients", "fails: RuntimeError: broken"),
     ],
@@ -273,6 +313,16 @@ def test_what_a_score_does_wrong_is_one_sentence(name, why, own):
     with pytest.raises(UserError, match=why) as caught:
         MaskRule(f"bad.py:{name}").draw(sight(), 0.5)
     assert "\n" not in str(caught.value) and torch.is_grad_enabled()
+
+
+def test_hooks_that_a_score_removes_again_are_no_change_and_those_of_the_network_stay(own):
+    plain = MaskRule("magnitude").draw(sight(), 0.5)["0.weight"]
+    assert torch.equal(MaskRule("bad.py:tidy").draw(sight(), 0.5)["0.weight"], plain)
+    hooked = sight()
+    hooked.network[0].register_forward_pre_hook(lambda module, given: None)
+    assert torch.equal(MaskRule("bad.py:tidy").draw(hooked, 0.5)["0.weight"], plain)
+    with pytest.raises(UserError, match="changes the hooks of 0:"):
+        MaskRule("bad.py:unhooks").draw(hooked, 0.5)
 
 
 @pytest.mark.parametrize("kept", [True, False])
