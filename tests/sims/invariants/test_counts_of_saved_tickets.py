@@ -107,6 +107,22 @@ def test_which_ends_are_spared_is_told_by_what_is_dense(tmp_path, dense, is_one)
     assert fits(ticket_of(mask, ticket.initial, spec), tmp_path) == is_one
 
 
+@pytest.mark.parametrize(
+    ("dense", "is_one"),
+    [("ac", True), ("bc", True), ("ad", True), ("abc", False), ("acd", False), ("a", False), ("c", False)],
+)
+def test_of_layers_that_are_pruned_each_one_convolution_and_one_linear_layer_are_spared(tmp_path, dense, is_one):
+    """A convolution over sequences has three dimensions."""
+    sizes = {"a": (2, 3, 2), "b": (4, 2, 3), "c": (3, 4), "d": (2, 3)}
+    initial = {name: torch.ones(size) for name, size in sizes.items()}
+    half = {
+        name: torch.arange(value.numel()).reshape(value.shape) * 2 >= value.numel() for name, value in initial.items()
+    }
+    mask = {name: kept | (name in dense) for name, kept in half.items()}
+    spec = RunSpec("random", "ends", sparsity=0.5, scope="layer", spare=True)
+    assert fits(ticket_of(mask, initial, spec), tmp_path) == is_one
+
+
 def test_no_code_that_a_spec_names_is_run(tmp_path):
     own, ran = tmp_path / "own.py", tmp_path / "ran"
     own.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\ndef mine(sight): ...\n")
@@ -123,6 +139,22 @@ def test_a_recipe_that_is_not_in_the_zoo_may_round_as_it_likes(tmp_path):
     ticket = drawn(RunSpec("random", "ends", sparsity=0.5))
     assert fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="mine")), tmp_path)
     assert not fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="omp")), tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["", "aaa", "mine"])
+@pytest.mark.parametrize(("gone", "is_one"), [(6, False), (7, True), (8, True), (9, True), (10, False)])
+def test_without_a_spec_layers_may_be_rounded_down_each_or_together(tmp_path, recipe, gone, is_one):
+    """Half of 5 + 5 + 5 + 3 weights are 2 + 2 + 2 + 1 one by one and 9 together."""
+    initial = {name: torch.ones(size) for name, size in (("a", 5), ("b", 5), ("c", 5), ("d", 3))}
+    kept = (torch.arange(18) >= gone).split([5, 5, 5, 3])
+    mask = dict(zip(initial, kept, strict=True))
+    assert fits(Ticket(mask, masks.apply(mask, initial), initial, 0.5, recipe, "tiny"), tmp_path) == is_one
+
+
+@pytest.mark.parametrize(("gone", "is_one"), [(0, True), (1, False)])
+def test_a_dense_ticket_without_a_spec_prunes_nothing(tmp_path, gone, is_one):
+    initial, mask = {"a": torch.ones(1)}, {"a": torch.arange(1) >= gone}
+    assert fits(Ticket(mask, masks.apply(mask, initial), initial, 0.5, "dense", "tiny"), tmp_path) == is_one
 
 
 @pytest.mark.parametrize(
