@@ -22,9 +22,11 @@ def test_types_shapes_and_layouts_are_compared_and_strides_are_not():
     values = torch.arange(6).reshape(2, 3)
     assert same_bits(values, values.t().contiguous().t()) and finite(values)
     assert not same_bits(values, values.int()) and not same_bits(values, values.reshape(3, 2))
+    assert not same_bits(values.reshape(3, 2), values)
     assert not same_bits(torch.eye(2), torch.eye(2).to_sparse())
     assert same_bits(torch.eye(2).to_sparse(), torch.eye(2).to_sparse())
     assert not same_bits(torch.eye(2).to_sparse(), 2 * torch.eye(2).to_sparse())
     assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0])) and same_bits(torch.tensor(1), torch.tensor(1))
     assert not finite(torch.tensor([torch.inf])) and not finite(torch.tensor([complex(0, torch.inf)]))
+    assert finite(torch.tensor([1e300], dtype=torch.float64)) and finite(torch.tensor([2**60]))  # beyond float32
     assert same_bits(torch.zeros(0), torch.zeros(0)) and finite(torch.zeros(0))
