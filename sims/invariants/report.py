@@ -93,7 +93,9 @@ class Report:
             "|---|---|---|---|",
         ]
         for row in self.invariants:
-            status = row.status + (f" ({row.note})" if row.status == "expected" else "")
+            status = row.status
+            if status == "expected":
+                status += f" ({row.note})".replace("|", "\\|")
             lines.append(f"| {row.id} | {row.statement} | {status} | {row.cases} |".replace("\n", " "))
         for row in self.violations:
             lines += ["", f"**{row.id}**: got {row.got}; expected {row.expected}.", "", f"    {row.replay}"]

@@ -26,7 +26,7 @@ from unilth.sims.invariants.catalogue import find_invariant
 from unilth.sims.invariants.declarations import PenaltySchedule, TicketFinder, claims_of
 from unilth.sims.invariants.invariant import Plan, Subject
 from unilth.sims.invariants.ours import global_magnitude
-from unilth.sims.invariants.report import Report, Row, show
+from unilth.sims.invariants.report import INTERRUPTED, Report, Row, show
 from unilth.sims.invariants.targets import _address, _finds, load
 
 
@@ -138,8 +138,17 @@ def test_the_appendix_has_the_violations_and_only_expected_rows_have_their_reaso
     assert "**mask-order**: got this; expected that." in report().to_markdown()
     assert "    replay me\n" in report().to_markdown()
     assert "expected (by design) |" in report(status="expected", note="by design").to_markdown()
-    for status in ("not-applicable", "passed", "violated"):
+    assert r"expected (a \| b) |" in report(status="expected", note="a | b").to_markdown()
+    for status in ("not-applicable", "passed", "violated", "blocked", "error", "unexpected-pass"):
         assert "by design" not in report(status=status, note="by design").to_markdown()
+
+
+def test_what_is_blocked_is_counted_apart_from_what_an_interruption_left():
+    rows = [Row("a", "Said.", "blocked", 0, 0.0, note=note) for note in ("needs b", INTERRUPTED, INTERRUPTED)]
+    console = Console(file=io.StringIO(), width=200)
+    show(Report("t", "mask-rule", "quick", 0, tuple(rows)), console)
+    shown = console.file.getvalue()
+    assert "interrupted: 2 of 3 were not judged" in shown and "1 blocked: not judged" in shown and "NOT ok" in shown
 
 
 def test_the_table_has_its_columns_and_long_lines_stay_whole():
