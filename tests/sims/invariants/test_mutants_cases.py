@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from unilth.errors import UserError
-from unilth.sims.invariants import cases, check, mask_rule, problems
+from unilth.sims.invariants import cases, check, mask_rule, problems, runner
 from unilth.sims.invariants.catalogue import find_invariant
 from unilth.sims.invariants.invariant import Invariant, Plan, Subject, fail
 from unilth.sims.invariants.runner import Session
@@ -220,6 +220,23 @@ def test_a_replayed_case_is_one_case_and_says_what_it_needs():
     assert (blocked.id, blocked.status, blocked.cases) == ("mask-exact-count-global", "blocked", 0)
     assert blocked.seconds == 0.0
     assert (needed.id, needed.status, needed.cases) == ("mask-names", "violated", 1) and needed.id in blocked.note
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (RuntimeError("other"), UserError, r"the case .* is none of mask-exact-count-global \(odd\)"),
+        (SystemExit(3), UserError, r"the case .* is none of mask-exact-count-global \(odd\)"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_a_prerequisite_that_cannot_be_judged_on_a_case_blocks_nothing(monkeypatch, error, raised, words):
+    def fails(invariant, subject, case):
+        raise RuntimeError("odd") if invariant.id == "mask-exact-count-global" else error
+
+    monkeypatch.setattr(runner, "violated", fails)
+    with pytest.raises(raised, match=words):
+        check(prunes_nothing, only="mask-exact-count-global", case=CASE)
 
 
 def test_a_prerequisite_that_was_run_is_reported_only_where_it_blocks():
