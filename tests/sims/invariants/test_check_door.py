@@ -8,6 +8,7 @@ import operator
 import random
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import hypothesis
@@ -177,7 +178,22 @@ def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody(interr
         check(swallows, budget="quick")
     report = caught.value.report
     assert row(report, "mask-rejects-nan").status == "blocked" and not report.violations and report.unjudged > 20
+    assert report.invariants[0].status == report.invariants[1].status == "passed"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_users_own_and_other_threads_are_left_alone(interruptible):
+    def mine(number, frame):
+        raise AssertionError
+
+    def names():
+        return check(global_magnitude, budget="quick", only="mask-names").ok
+
+    signal.signal(signal.SIGINT, mine)
+    assert names() and signal.getsignal(signal.SIGINT) is mine
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(names).result()
 
 
 def test_expected_failures():
