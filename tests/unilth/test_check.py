@@ -157,6 +157,62 @@ def test_a_report_that_cannot_be_written_is_shown_all_the_same_and_the_old_one_s
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+SHORT = f"unilth check {TWINS}:flattens --only mask-shapes --budget quick"
+
+
+@pytest.mark.parametrize(
+    ("reports", "to"),
+    [
+        ("--json /dev/stdout", "| cat >> log"),
+        ("--json /dev/stdout", ">> log"),
+        ("--json >(cat >> log; echo > done)", "> table"),
+        ("--markdown /dev/stderr", "2>&1 | cat >> log"),
+        ("--json /dev/stdout --markdown /dev/stderr", ">> log 2>&1"),
+    ],
+)
+def test_a_report_goes_where_an_open_stream_goes(tmp_path, reports, to):
+    (tmp_path / "log").write_text("earlier\n")
+    wait = "; while [ ! -e done ]; do sleep 0.05; done" if "done" in reports else ""
+    done = run(f"{SHORT} {reports} {to}; echo ${{PIPESTATUS[0]}}{wait}", tmp_path, executable="/bin/bash")
+    assert done.stdout == "1\n" and done.stderr == ""
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("earlier\n")
+    assert ("NOT ok: 1 violated" in log) == ("table" not in to)
+    if "--json" in reports:
+        report, _ = json.JSONDecoder().raw_decode(log[log.index("\n{") + 1 :])
+        jsonschema.validate(report, SCHEMA)
+    assert ("| mask-shapes |" in log) == ("--markdown" in reports)
+
+
+@pytest.mark.parametrize(
+    ("reports", "says"),
+    [
+        ("--json /dev/full --markdown k.md", "cannot read or write (/dev/full): No space left on device"),
+        ("--markdown /dev/full --json k.md", "cannot read or write (/dev/full): No space left on device"),
+        ("--json k.md --markdown m.md > /dev/full", "cannot read or write: No space left on device"),
+        (
+            "--json /dev/full --markdown k.md > /dev/full",
+            "to standard output (No space left on device) nor to /dev/full (No space left on device)",
+        ),
+    ],
+)
+def test_an_output_that_fails_keeps_no_other_from_being_written(tmp_path, reports, says):
+    done = run(f"{SHORT} {reports}", tmp_path)
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert "mask-shapes" in (tmp_path / "k.md").read_text()
+
+
+@pytest.mark.parametrize("place", ["x" * 256, "loop", "away", "/dev/fd/77", "/proc/none"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_checked(tmp_path, place):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "away").symlink_to("no/where")
+    (tmp_path / "mine.py").write_text(LEADING.format(body="print('checked')"))
+    before = sorted(tmp_path.iterdir())
+    done = run(f"unilth check mine.py:everything --only mask-shapes --json {place} --markdown m.md", tmp_path)
+    assert done.returncode == 2 and place in done.stderr and done.stderr.count("\n") == 1
+    assert "checked" not in done.stdout and sorted(tmp_path.iterdir()) == before
+
+
 LOUD = """
 from unilth.sims.invariants import penalty_schedule
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -45,7 +47,7 @@ def main(argv: list[str]) -> int:
     args = tyro.cli(Args, args=argv, prog="unilth check")
     from unilth.console import Console
     from unilth.sims.invariants.report import show
-    from unilth.sims.whole import put
+    from unilth.sims.whole import put, refuse
 
     places = [path and path.absolute() for path in (args.json, args.markdown)]  # the target may change the folder
     for option, given, path in zip(("--json", "--markdown"), (args.json, args.markdown), places, strict=True):
@@ -55,16 +57,43 @@ def main(argv: list[str]) -> int:
             raise UserError(f"the report needs a file and {given} is a folder: name a file in it")
         if path is not None and not path.parent.is_dir():
             raise UserError(f"the report cannot be written to {given}: there is no folder {path.parent}")
+        if path is not None:
+            try:
+                refuse(path)
+            except OSError as error:
+                raise UserError(f"the report cannot be written to {given}: {error.strerror or error}") from None
     if places[0] and places[1] and _same(places[0], places[1]):
         raise UserError(f"--json and --markdown both name {args.json}: one would overwrite the other")
     report, interrupted = _watched(args)
+    failed: list[OSError] = []
     try:
-        show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
-    finally:  # nor does a reader that went away
+        with _noted(failed):
+            show(report, Console(emoji=False))  # first, so that a file that cannot be written loses nothing
+    finally:  # nor does whatever else fails
         for path, text in zip(places, (report.to_json, report.to_markdown), strict=True):
             if path is not None:
-                put(path, text().encode(errors="backslashreplace"))
+                with _noted(failed):
+                    put(path, text().encode(errors="backslashreplace"))
+    _complain(failed)
     return 130 if interrupted else 0 if report.ok else 1
+
+
+@contextmanager
+def _noted(failed: list[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        failed.append(error)
+
+
+def _complain(failed: list[OSError]) -> None:
+    """Raise what says which outputs failed. A reader that went away is no more than that, unless another one failed."""
+    real = [error for error in failed if not isinstance(error, BrokenPipeError)]
+    if len(real) > 1:
+        places = " nor to ".join(f"{error.filename or 'standard output'} ({error.strerror or error})" for error in real)
+        raise UserError(f"the report cannot be written to {places}")
+    for error in (*real, *failed):
+        raise error
 
 
 def _watched(args: Args) -> tuple[Report, bool]:
@@ -101,7 +130,11 @@ def _watched(args: Args) -> tuple[Report, bool]:
 
 
 def _same(first: Path, second: Path) -> bool:
-    """Whether two names are one file, by links too."""
+    """Whether two names are one file, by links too; a pipe or /dev/stdout has room for both."""
+    from unilth.sims.whole import in_place
+
+    if in_place(first) and in_place(second):
+        return False
     return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
 
 
