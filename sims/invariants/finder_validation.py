@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,12 @@ from torch.nn import functional as F
 
 from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event, State, places
 from unilth.sims.invariants.penalty_reading import VISIBLE, strengths
+
+LOSS_SHARE, LOSS_ROUNDING = 1e-6, 1e-10
+"""The share of a gradient's squared norm that cross-entropy may leave unexplained, and what single precision may."""
 
 
 def check_no_validation(subject: Subject, case: Case) -> None:
@@ -68,14 +72,18 @@ def _judge_statistics(seen: Run) -> None:
             )
 
 
-def evaluations(seen: Run) -> list[tuple[int, float, State]]:
-    """Complete passes over the validation split: (index of the last event, mean cross-entropy, state)."""
+def evaluations(seen: Run, *, by_batch: bool = False) -> list[tuple[int, float, State]]:
+    """Complete passes over the validation split: (index of the last event, mean cross-entropy, state).
+
+    The mean is one over rows, or the mean of the batches' means, as many loops take it.
+    """
     inputs, labels = seen.pristine.validation
     found: list[tuple[int, float, State]] = []
     losses: dict[int, float] = {}
+    means: list[float] = []
     for index, event in enumerate(seen.events):
         if event.kind == "step":
-            losses = {}
+            losses, means = {}, []
         elif _looks(event) and event.rows is not None and event.logits is not None:
             where = places(event.rows, inputs)
             if None in where or event.logits.dim() != 2:
@@ -83,9 +91,11 @@ def evaluations(seen: Run) -> list[tuple[int, float, State]]:
             chosen = torch.tensor(where)
             parts = F.cross_entropy(event.logits.double(), labels[chosen], reduction="none")
             losses |= dict(zip(where, parts.tolist(), strict=True))  # type: ignore[arg-type]
+            means.append(float(parts.mean()))
             if len(losses) == len(labels):
-                found.append((index, sum(losses.values()) / len(labels), event.state))
-                losses = {}
+                loss = sum(means) / len(means) if by_batch else sum(losses.values()) / len(labels)
+                found.append((index, loss, event.state))
+                losses, means = {}, []
     return found
 
 
@@ -99,8 +109,7 @@ def check_stops(subject: Subject, case: Case) -> None:
     seen, patience = run(subject, case), subject.claims.stops_early
     if not seen.steps():
         raise NotJudged("no optimizer step on the network was seen")
-    passes = evaluations(seen)
-    if not passes:
+    if not evaluations(seen):
         looks = [event.rows for event in seen.events if _looks(event) and event.rows is not None]
         if all(None not in places(rows, seen.pristine.train[0]) for rows in looks):
             what = "passes over training rows only" if looks else "no pass over the validation split"
@@ -108,6 +117,14 @@ def check_stops(subject: Subject, case: Case) -> None:
                 got=f"{what} in evaluation mode", expected="one over the validation split after each epoch, to stop by"
             )
         raise NotJudged("no evaluation was recognised as one of the validation split given")
+    try:
+        _judge_stop(seen, case, patience, evaluations(seen))
+    except Violation:
+        _judge_stop(seen, case, patience, evaluations(seen, by_batch=True))
+
+
+def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int, float, State]]) -> None:
+    passes, others = _one_a_step(seen, all_passes)
     best = 0
     for number, (index, loss, last) in enumerate(passes):
         if loss < passes[best][1]:
@@ -116,11 +133,71 @@ def check_stops(subject: Subject, case: Case) -> None:
             continue
         if _phase_over(seen, case, passes[best][0], index):
             raise NotJudged("the first training ended before its patience ran out")
+        if others and others[0] < index:
+            raise NotJudged("several states of the network are evaluated between two optimizer steps")
         following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
         if following is not None:
+            _judge_loss(seen, index)
+            _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
             _judge_restart(seen, following, passes[best][2], last, number - best)
         return
     raise NotJudged("the patience never ran out on this problem")
+
+
+def _one_a_step(seen: Run, passes: list[tuple[int, float, State]]) -> tuple[list[tuple[int, float, State]], list[int]]:
+    """The first pass after each optimizer step, and the indices of others over another state than that one's.
+
+    A loop may pass over the same rows again, for the accuracy or for a log.
+    """
+    first: list[tuple[int, float, State]] = []
+    others: list[int] = []
+    for one in passes:
+        if not first or any(event.kind == "step" for event in seen.events[first[-1][0] : one[0]]):
+            first.append(one)
+        elif not equal_states(one[2], first[-1][2]):
+            others.append(one[0])
+    return first, others
+
+
+def _judge_loss(seen: Run, end: int) -> None:
+    """The validation loss is that of training: known to be cross-entropy where that came back through the logits."""
+    inputs, labels = seen.pristine.train
+    told = False
+    for event in seen.events[:end]:
+        if not event.learns or event.rows is None or event.logits is None or event.pull is None:
+            continue
+        known = [(row, place) for row, place in enumerate(places(event.rows, inputs)) if place is not None]
+        if not known or event.logits.dim() != 2:
+            continue
+        at, where = (torch.tensor(part) for part in zip(*known, strict=True))
+        logits, pull = event.logits[at].double(), event.pull[at].double()
+        wanted = logits.softmax(1) - F.one_hot(labels[where], logits.shape[1])
+        size = float(wanted.square().sum())
+        if size < LOSS_ROUNDING:  # every row is learned by heart
+            continue
+        scale = float((pull * wanted).sum()) / size  # a mean, or a sum, over rows
+        if scale <= 0 or float((pull - scale * wanted).square().sum()) > scale**2 * (LOSS_SHARE * size + LOSS_ROUNDING):
+            raise NotJudged("training minimises another loss than cross-entropy, so the validation loss is not known")
+        told = True
+    if not told:
+        raise NotJudged("no gradient through the logits of training rows was seen, to know the loss by")
+
+
+def _judge_epochs(seen: Run, ends: list[int]) -> None:
+    """Patience counts epochs: evaluations with half of the training rows or less between them are no epochs."""
+    inputs = seen.pristine.train[0]
+    for before, end in itertools.pairwise(ends):
+        rows: set[int | None] = set()
+        strange, stepped = 0, True
+        for event in seen.events[before:end]:
+            stepped = stepped or event.kind == "step"
+            if event.learns and event.rows is not None:
+                found = places(event.rows, inputs)
+                rows |= {place for place in found if place is not None}
+                strange += found.count(None) if stepped else 0  # more passes for one step may be over the same rows
+                stepped = False
+        if len(rows) + strange <= len(inputs) / 2:
+            raise NotJudged("there is more than one evaluation in an epoch of training rows")
 
 
 def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
-
 import pytest
 import torch
 
@@ -229,124 +226,6 @@ def test_validation_rows_give_no_gradient(numbers, learns, got):
     given = None if numbers is None else rows(numbers) * 3 - 1  # standardised
     events = [forward(state(), learns, rows=given), step(state())]
     assert verdict(validation.check_no_validation, recorded(events)) == got
-
-
-def look(values, loss, numbers=(5.0, 6.0), learns=False, training=False):
-    """An evaluation with a cross-entropy of `loss` on each row: log(1 + exp(-margin)) for class 0."""
-    margin = -math.log(math.expm1(loss))
-    logits = torch.tensor([[margin, 0.0]]).repeat(len(numbers), 1)
-    return Event("forward", values, training, rows(numbers), logits, learns)
-
-
-def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
-    def found(*events):
-        return [(index, round(loss, 5)) for index, loss, _ in validation.evaluations(recorded(events))]
-
-    one = state()
-    assert found(look(one, 0.5)) == [(0, 0.5)]
-    assert found(look(one, 0.5, (6.0,)), look(one, 0.7, (5.0,))) == [(1, 0.6)]
-    assert found(look(one, 0.5, (6.0,)), step(one), look(one, 0.7, (5.0,))) == []
-    assert found(look(one, 0.5, (6.0,)), look(one, 0.5, (6.0,))) == []
-    assert (
-        found(look(one, 0.5, (1.0, 5.0, 6.0))) == [] and found(look(one, 0.5, (5.0, 1.0)), look(one, 1, (6.0,))) == []
-    )
-    assert found(look(one, 0.5, learns=True)) == [] and found(look(one, 0.5, training=True)) == []
-    assert found(look(one, 0.5), look(one, 0.25), step(one), look(one, 2.0)) == [(0, 0.5), (1, 0.25), (3, 2.0)]
-    silent = look(one, 0.5)
-    silent.rows = None
-    assert found(silent, look(one, 0.5)) == [(1, 0.5)]
-    flat = look(one, 0.5)
-    flat.logits = flat.logits[:, 0]
-    assert found(flat) == []
-    mute = look(one, 0.5)
-    mute.logits = None
-    assert found(mute) == []
-
-
-def test_a_row_that_is_not_known_ends_no_evaluation():
-    one, deep = state(), look(state(), 0.5)
-    deep.logits = deep.logits[:, None, :]
-    strange = look(one, 0.5, (1.0, 5.0))
-    for odd in (strange, deep):
-        found = validation.evaluations(recorded([look(one, 0.5, (6.0,)), odd, look(one, 0.5, (5.0,))]))
-        assert [index for index, _, _ in found] == [2]
-
-
-def epochs(*losses, weights=None):
-    """Training passes, steps and evaluations; the weight of `a` is the epoch's number."""
-    events = []
-    for number, loss in enumerate(losses):
-        now = state(a_weight=[[number + 1.0] * 4])
-        events += [forward(state(a_weight=[[float(number)] * 4])), step(now, by=0), look(now, loss)]
-    return events
-
-
-def stopping(events, patience=2, pressed=(), key=None):
-    seen = recorded(events)
-    seen.given = state(a_weight=[[0.0] * 4])
-    best = [i for i, _, _ in validation.evaluations(seen)]
-    for first in best:
-        for last in best:
-            seen.memory[(first, last)] = [Strength(0.0, 0.0)]
-    if key is not None:
-        seen.memory[tuple(best[i] for i in key)] = list(pressed)
-    return verdict(validation.check_stops, seen, stops_early=patience)
-
-
-LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0] * 4]))
-
-
-def test_stopping_goes_on_from_the_best_weights():
-    worse = epochs(1.0, 0.5, 0.6, 0.7)  # best after epoch 2
-    text = "training goes on from the last weights, {} evaluations after the best validation loss"
-    assert stopping([*worse, BEST]) == "" and stopping(worse) == ""
-    assert stopping([*worse, LAST]) == text.format(2)
-    assert stopping([*worse, LAST, BEST]) == text.format(2) and stopping([*worse, BEST, LAST]) == ""
-    assert stopping([*worse, look(state(), 0.1), LAST]) == text.format(2)
-    assert stopping([*worse, LAST], 3) == "not judged: the patience never ran out on this problem"
-    assert stopping([*epochs(1.0, 0.5, 0.6, 0.4), LAST]) == "not judged: the patience never ran out on this problem"
-    assert stopping([*epochs(1.0, 0.5, 0.5, 0.5), LAST]) == text.format(2)  # equal is no progress
-    masked = forward(state(a_weight=[[0.0, 0.0, 0.0, 4.0]]))
-    assert stopping([*worse, masked]) == text.format(2), "pruned weights tell nothing, the others do"
-    nothing = forward(state(a_weight=[[0.0] * 4]))
-    assert stopping([*worse, nothing]) == "" and stopping([*worse, forward(state(a_weight=[[9.0] * 4]))]) == ""
-    assert stopping([*worse, forward(state(a_weight=[[4.0, 4.0, 4.0, 2.0]]))]) == ""
-    assert stopping([*epochs(1.0), LAST]) == "not judged: the patience never ran out on this problem"
-    third = forward(state(a_weight=[[3.0] * 4]))
-    assert stopping([*epochs(0.5, 0.6, 0.7), third]) == text.format(2), "the first was the best"
-    assert stopping(epochs(0.5, 0.6, 0.7, 0.8, 0.9)) == text.format(2), "it waits longer than it says"
-    looks = [look(state(a_weight=[[number] * 4]), loss) for number, loss in ((1.0, 0.5), (2.0, 0.6), (3.0, 0.7))]
-    assert stopping([*looks, third, step(state())]) == text.format(2), "without steps before"
-    below = [copy.deepcopy(event) for event in (*worse, LAST, BEST)]
-    for event in below:
-        event.state["a.weight"] *= -1
-    assert stopping(below[:-1]) == text.format(2) and stopping([*below[:-2], below[-1]]) == "", "weights below 0"
-    assert stopping([step(state())]).startswith("no pass over the validation split")
-    assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
-
-
-def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
-    worse, over = epochs(1.0, 0.5, 0.6, 0.7), "not judged: the first training ended before its patience ran out"
-    second = copy.deepcopy(worse)
-    second[-2].by = 1
-    assert stopping([*second, LAST]) == over
-    later = [*worse, step(state(), by=1), LAST]
-    assert stopping(later) != over
-    moved = copy.deepcopy(worse)
-    moved[6].state["a.weight"][0, 0] += 1  # other weights than the last step left
-    assert stopping([*moved, LAST]) == over
-    unlearned = copy.deepcopy(worse)
-    unlearned.insert(6, forward(state(a_weight=[[7.0] * 4]), learns=False))
-    assert stopping([*unlearned, LAST]) not in ("", over)
-    for goes, stays, ended in ((2e-4, 0.0, True), (2e-4, 1.5e-4, False), (-2e-4, 0.0, False)):
-        assert (
-            stopping([*worse, LAST], pressed=[Strength(0.0, 0.0), Strength(goes, stays)], key=(1, 3)) == over
-        ) == ended
-    odd = [Strength(0.0, 0.0), Strength(0.0, 0.0, odd="no L2")]
-    assert stopping([*worse, LAST], pressed=odd, key=(1, 3)) == over
-    assert stopping([*worse, LAST], pressed=[Strength(1.0, 0.0)], key=(0, 3)) != over, (
-        "what came before the best is the past"
-    )
 
 
 @pytest.mark.parametrize(

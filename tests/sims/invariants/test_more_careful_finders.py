@@ -1,0 +1,97 @@
+"""More correct finders that were once accused, each as somebody would write it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unilth.sims.invariants import check, ticket_finder
+from unilth.sims.invariants.reference import Lth, StoppedTicket
+
+STOPS = ticket_finder(keeps="largest", scope="layer", stops_early=2)
+
+
+@STOPS
+class LogsTheAccuracy(StoppedTicket):
+    """After each epoch the loss, to stop by, and once more over the same rows for the accuracy."""
+
+    def validation_loss(self):
+        loss = super().validation_loss()
+        self.network.eval()
+        with torch.no_grad():
+            self.network(self.data.validation[0]).argmax(1)
+        self.network.train()
+        return loss
+
+
+@STOPS
+class LooksTwiceAnEpoch(StoppedTicket):
+    """Patience is two epochs, though there are two evaluations in each."""
+
+    patience = 2
+
+    def train(self, epochs):
+        if self.masks:
+            super().train(epochs)
+            return
+        optimizer, best, at, state = Lth.optimizer(self), float("inf"), 0, self.remember()
+        inputs, labels = self.rows()
+        for epoch in range(self.most):
+            chosen = self.order(len(labels))
+            for part in chosen.split(len(labels) // 2):
+                for rows in part.split(16):
+                    optimizer.zero_grad()
+                    F.cross_entropy(self.network(inputs[rows]), labels[rows]).backward()
+                    optimizer.step()
+                loss = self.validation_loss()
+                if loss < best:
+                    best, at, state = loss, epoch, self.remember()
+            if epoch - at >= self.patience:
+                break
+        self.restore(state)
+
+
+@STOPS
+class StopsBySquaredError(StoppedTicket):
+    """Trains and stops on the squared error against one-hot labels."""
+
+    lr = 0.2
+
+    def train(self, epochs):
+        if self.masks:
+            super().train(epochs)
+            return
+        optimizer, best, waited, state = Lth.optimizer(self), float("inf"), 0, self.remember()
+        inputs, labels = self.rows()
+        for _ in range(self.most):
+            for rows in self.order(len(labels)).split(32):
+                optimizer.zero_grad()
+                self.error(inputs[rows], labels[rows]).backward()
+                optimizer.step()
+            self.network.eval()
+            with torch.no_grad():
+                loss = float(self.error(*self.data.validation))
+            self.network.train()
+            best, waited, state = (loss, 0, self.remember()) if loss < best else (best, waited + 1, state)
+            if waited >= self.patience:
+                break
+        self.restore(state)
+
+    def error(self, inputs, labels):
+        logits = self.network(inputs)
+        return F.mse_loss(logits, F.one_hot(labels, 10).to(logits.dtype))
+
+
+JUDGED = {  # what is judged all the same
+    LogsTheAccuracy: "finder-stops-early", LooksTwiceAnEpoch: "finder-keeps-largest",
+    StopsBySquaredError: "finder-keeps-largest",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("finder", JUDGED, ids=lambda finder: finder.__name__)
+def test_a_careful_finder_is_not_accused(finder, seed):
+    report = check(finder, budget="quick", seed=seed)
+    assert report.ok, str(report)
+    assert {row.id: row.status for row in report.invariants}[JUDGED[finder]] == "passed"

@@ -1,0 +1,240 @@
+"""When early stopping is judged, on runs that were written down by hand: one evaluation an epoch, and a known loss."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from tests.sims.invariants.recorded import forward, learns, recorded, rows, state, step, verdict
+from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants.observe import Event
+from unilth.sims.invariants.penalty_reading import Strength
+
+
+def look(values, loss, numbers=(5.0, 6.0), learns=False, training=False):
+    """An evaluation with a cross-entropy of `loss` on each row: log(1 + exp(-margin)) for class 0."""
+    margin = -math.log(math.expm1(loss))
+    logits = torch.tensor([[margin, 0.0]]).repeat(len(numbers), 1)
+    return Event("forward", values, training, rows(numbers), logits, learns)
+
+
+def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
+    def found(*events):
+        return [(index, round(loss, 5)) for index, loss, _ in validation.evaluations(recorded(events))]
+
+    one = state()
+    assert found(look(one, 0.5)) == [(0, 0.5)]
+    assert found(look(one, 0.5, (6.0,)), look(one, 0.7, (5.0,))) == [(1, 0.6)]
+    assert found(look(one, 0.5, (6.0,)), step(one), look(one, 0.7, (5.0,))) == []
+    assert found(look(one, 0.5, (6.0,)), look(one, 0.5, (6.0,))) == []
+    assert (
+        found(look(one, 0.5, (1.0, 5.0, 6.0))) == [] and found(look(one, 0.5, (5.0, 1.0)), look(one, 1, (6.0,))) == []
+    )
+    assert found(look(one, 0.5, learns=True)) == [] and found(look(one, 0.5, training=True)) == []
+    assert found(look(one, 0.5), look(one, 0.25), step(one), look(one, 2.0)) == [(0, 0.5), (1, 0.25), (3, 2.0)]
+    silent = look(one, 0.5)
+    silent.rows = None
+    assert found(silent, look(one, 0.5)) == [(1, 0.5)]
+    flat = look(one, 0.5)
+    flat.logits = flat.logits[:, 0]
+    assert found(flat) == []
+    mute = look(one, 0.5)
+    mute.logits = None
+    assert found(mute) == []
+
+
+def test_a_row_that_is_not_known_ends_no_evaluation():
+    one, deep = state(), look(state(), 0.5)
+    deep.logits = deep.logits[:, None, :]
+    strange = look(one, 0.5, (1.0, 5.0))
+    for odd in (strange, deep):
+        found = validation.evaluations(recorded([look(one, 0.5, (6.0,)), odd, look(one, 0.5, (5.0,))]))
+        assert [index for index, _, _ in found] == [2]
+
+
+def epochs(*losses, weights=None):
+    """Training passes, steps and evaluations; the weight of `a` is the epoch's number."""
+    events = []
+    for number, loss in enumerate(losses):
+        now = state(a_weight=[[number + 1.0] * 4])
+        events += [learns(state(a_weight=[[float(number)] * 4])), step(now, by=0), look(now, loss)]
+    return events
+
+
+def stopping(events, patience=2, pressed=(), key=None):
+    seen = recorded(events)
+    seen.given = state(a_weight=[[0.0] * 4])
+    best = [i for i, _, _ in validation.evaluations(seen)]
+    for first in best:
+        for last in best:
+            seen.memory[(first, last)] = [Strength(0.0, 0.0)]
+    if key is not None:
+        seen.memory[tuple(best[i] for i in key)] = list(pressed)
+    return verdict(validation.check_stops, seen, stops_early=patience)
+
+
+LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0] * 4]))
+
+
+def test_stopping_goes_on_from_the_best_weights():
+    worse = epochs(1.0, 0.5, 0.6, 0.7)  # best after epoch 2
+    text = "training goes on from the last weights, {} evaluations after the best validation loss"
+    assert stopping([*worse, BEST]) == "" and stopping(worse) == ""
+    assert stopping([*worse, LAST]) == text.format(2)
+    assert stopping([*worse, LAST, BEST]) == text.format(2) and stopping([*worse, BEST, LAST]) == ""
+    assert stopping([*worse, look(state(), 0.1), LAST]) == text.format(2)
+    assert stopping([*worse, LAST], 3) == "not judged: the patience never ran out on this problem"
+    assert stopping([*epochs(1.0, 0.5, 0.6, 0.4), LAST]) == "not judged: the patience never ran out on this problem"
+    assert stopping([*epochs(1.0, 0.5, 0.5, 0.5), LAST]) == text.format(2)  # equal is no progress
+    masked = forward(state(a_weight=[[0.0, 0.0, 0.0, 4.0]]))
+    assert stopping([*worse, masked]) == text.format(2), "pruned weights tell nothing, the others do"
+    nothing = forward(state(a_weight=[[0.0] * 4]))
+    assert stopping([*worse, nothing]) == "" and stopping([*worse, forward(state(a_weight=[[9.0] * 4]))]) == ""
+    assert stopping([*worse, forward(state(a_weight=[[4.0, 4.0, 4.0, 2.0]]))]) == ""
+    assert stopping([*epochs(1.0), LAST]) == "not judged: the patience never ran out on this problem"
+    third = forward(state(a_weight=[[3.0] * 4]))
+    assert stopping([*epochs(0.5, 0.6, 0.7), third]) == text.format(2), "the first was the best"
+    assert stopping(epochs(0.5, 0.6, 0.7, 0.8, 0.9)) == text.format(2), "it waits longer than it says"
+    looks = [look(state(a_weight=[[number] * 4]), loss) for number, loss in ((1.0, 0.5), (2.0, 0.6), (3.0, 0.7))]
+    assert stopping([*looks, third, step(state())]).endswith("never ran out on this problem"), "without steps before"
+    below = [copy.deepcopy(event) for event in (*worse, LAST, BEST)]
+    for event in below:
+        event.state["a.weight"] *= -1
+    assert stopping(below[:-1]) == text.format(2) and stopping([*below[:-2], below[-1]]) == "", "weights below 0"
+    assert stopping([step(state())]).startswith("no pass over the validation split")
+    assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
+
+
+def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
+    worse, over = epochs(1.0, 0.5, 0.6, 0.7), "not judged: the first training ended before its patience ran out"
+    second = copy.deepcopy(worse)
+    second[-2].by = 1
+    assert stopping([*second, LAST]) == over
+    later = [*worse, step(state(), by=1), LAST]
+    assert stopping(later) != over
+    moved = copy.deepcopy(worse)
+    moved[6].state["a.weight"][0, 0] += 1  # other weights than the last step left
+    assert stopping([*moved, LAST]) == over
+    unlearned = copy.deepcopy(worse)
+    unlearned.insert(6, forward(state(a_weight=[[7.0] * 4]), learns=False))
+    assert stopping([*unlearned, LAST]) not in ("", over)
+    for goes, stays, ended in ((2e-4, 0.0, True), (2e-4, 1.5e-4, False), (-2e-4, 0.0, False)):
+        assert (
+            stopping([*worse, LAST], pressed=[Strength(0.0, 0.0), Strength(goes, stays)], key=(1, 3)) == over
+        ) == ended
+    odd = [Strength(0.0, 0.0), Strength(0.0, 0.0, odd="no L2")]
+    assert stopping([*worse, LAST], pressed=odd, key=(1, 3)) == over
+    assert stopping([*worse, LAST], pressed=[Strength(1.0, 0.0)], key=(0, 3)) != over, (
+        "what came before the best is the past"
+    )
+
+
+ACCUSED = "training goes on from the last weights, 2 evaluations after the best validation loss"
+WORSE = (1.0, 0.5, 0.6, 0.7)
+
+
+def weights(number):
+    return state(a_weight=[[float(number)] * 4])
+
+
+def test_passes_without_a_step_between_them_are_one_evaluation():
+    logged = [one for event in epochs(*WORSE) for one in ([event, event] if not event.training else [event])]
+    assert stopping([*logged, LAST]) == ACCUSED
+    assert stopping([*logged, LAST], 3).endswith("never ran out on this problem")
+    assert stopping([*logged[:-4], LAST]).endswith("never ran out on this problem"), "one epoch after the best"
+
+
+@pytest.mark.parametrize(("after", "judged"), [(1, False), (2, False), (3, False), (4, True)])
+def test_two_states_between_two_steps_leave_open_which_one_steers(after, judged):
+    events = epochs(*WORSE)
+    events.insert(3 * after, look(weights(9), 0.1))
+    found = stopping([*events, LAST])
+    open_ = "not judged: several states of the network are evaluated between two optimizer steps"
+    assert found == (ACCUSED if judged else open_)
+
+
+def test_the_mean_of_batches_may_steer_as_well():
+    """One row of two has a loss of 0 in a pass of two batches; a third batch counts it twice."""
+
+    def passes(*losses):
+        events = epochs(*WORSE)
+        for number, (first, both) in enumerate(losses):
+            now = events[3 * number + 1].state
+            events[3 * number + 2] = [look(now, first, (5.0,)), look(now, both, (5.0, 6.0))]
+        return [one for event in events for one in (event if isinstance(event, list) else [event])]
+
+    rising = passes((0.9, 0.9), (0.5, 0.5), (0.5, 0.6), (0.5, 0.7))
+    assert stopping([*rising, LAST]) == ACCUSED, "both means rise"
+    mixed = passes((0.9, 0.9), (0.5, 0.5), (0.3, 0.6), (0.2, 0.7))
+    assert [loss for _, loss, _ in validation.evaluations(recorded(mixed))][1:] == pytest.approx([0.5, 0.6, 0.7])
+    by_batch = validation.evaluations(recorded(mixed), by_batch=True)
+    assert [loss for _, loss, _ in by_batch][1:] == pytest.approx([0.5, 0.45, 0.45])
+    assert stopping([*mixed, LAST]).endswith("never ran out on this problem")
+    single = recorded([look(state(), 0.5, (5.0,)), step(state()), look(state(), 0.7)])
+    assert validation.evaluations(single, by_batch=True)[0][1] == pytest.approx(0.7), "what a step broke off is no part"
+
+
+UNKNOWN = "not judged: training minimises another loss than cross-entropy, so the validation loss is not known"
+UNSEEN = "not judged: no gradient through the logits of training rows was seen, to know the loss by"
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({}, ""), ({"pull": (-5.0, 5.0)}, ""), ({"pull": (0.5, -0.5)}, UNKNOWN), ({"pull": (-0.5, 0.4)}, UNKNOWN),
+        ({"pull": (-0.5, 0.502)}, UNKNOWN), ({"pull": (-0.5, 0.5001)}, ""), ({"logits": (0.0, 1.0)}, ""),
+        ({"pull": (-0.5, 0.0)}, UNKNOWN), ({"numbers": (1.0, 1.0, 2.0, 7.0)}, ""),
+        ({"pull": (0.0, 0.0)}, UNKNOWN), ({"logits": (40.0, 0.0), "pull": (0.0, 0.0)}, ""),
+    ],
+)  # fmt: skip
+def test_the_loss_is_known_by_its_gradient(how, why):
+    events = epochs(*WORSE)
+    events[3] = learns(events[3].state, **how)
+    assert stopping([*events, LAST]) == (why or ACCUSED)
+
+
+@pytest.mark.parametrize("lost", ["rows", "logits", "pull"])
+def test_without_a_gradient_the_loss_is_not_known(lost):
+    events = epochs(*WORSE)
+    for event in events:
+        if event.learns:
+            setattr(event, lost, None)
+    assert stopping([*events, LAST]) == UNSEEN
+    strange = [learns(event.state, (7.0,)) if event.learns else event for event in epochs(*WORSE)]
+    assert stopping([*strange, LAST]) == UNSEEN
+    flat = epochs(*WORSE)
+    for event in flat:
+        if event.learns:
+            event.logits = torch.zeros(3)
+    assert stopping([*flat, LAST]) == UNSEEN
+
+
+PARTS = "not judged: there is more than one evaluation in an epoch of training rows"
+
+
+@pytest.mark.parametrize(
+    ("passes", "judged"),
+    [
+        ([(1.0, 2.0, 3.0)], True), ([(1.0, 2.0)], True), ([(1.0,)], False), ([(2.0, 2.0, 2.0)], False),
+        ([(1.0,), (2.0,)], True), ([(1.0,), (1.0,)], False), ([(1.0, 7.0)], True), ([(1.0,), (7.0,)], False),
+        ([(1.0,), None, (7.0,)], True), ([(7.0,), (7.0,), (1.0,)], True),
+    ],
+)  # fmt: skip
+def test_patience_counts_epochs_of_training_rows(passes, judged):
+    """Of three rows; 7 is none of them, and more passes for one step (None) may be over the same rows."""
+    events = epochs(*WORSE)
+    now = events[6].state
+    events[6:7] = [step(now, by=0) if one is None else learns(now, one) for one in passes]
+    assert stopping([*events, LAST]) == (ACCUSED if judged else PARTS)
+
+
+def test_what_was_trained_before_the_first_evaluation_is_no_epoch():
+    events = epochs(*WORSE)
+    events[0] = learns(events[0].state, (1.0,))
+    assert stopping([*events, LAST]) == ACCUSED
+    silent = epochs(*WORSE)
+    silent[6] = forward(silent[6].state, learns=False, rows=rows((1.0, 2.0, 3.0)))
+    assert stopping([*silent, LAST]) == PARTS
