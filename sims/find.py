@@ -169,13 +169,12 @@ class Search:
         """What the next mask must lie inside of: where the last one was only pressed for, it is told by magnitude."""
         if self.recipe.rounds.hard == "each" or not self.chosen:
             return self.mask
-        weights = masks.prunable(self.network)
-        return {
-            name: masks.keep_largest(
-                {name: weights[name].detach().abs()}, Fraction(masks.pruned_of({name: kept}), max(kept.numel(), 1))
-            )[name]
-            for name, kept in self.chosen[-1].items()
-        }
+        weights, inside = masks.prunable(self.network), {}
+        for name, kept in self.chosen[-1].items():
+            share = Fraction(masks.pruned_of({name: kept}), max(kept.numel(), 1))
+            large = {name: weights[name].detach().abs()}
+            inside |= {name: kept} if share == 1 else masks.keep_largest(large, share)  # a layer may be empty already
+        return inside
 
     def _shares(self, epochs: int, parts: int) -> list[int]:
         """The most epochs of each free phase."""
@@ -366,4 +365,5 @@ def find(
         classes = 1 + max(int(labels.max()) for _, labels in (data.train, data.validation))
         data = Dataset("given", classes, data.train, data.validation, data.validation)
     masks.exact_sparsity(sparsity)
-    return Search(chosen, network, data, sparsity, seed, budget or Budget(), progress).run()
+    ticket = Search(chosen, network, data, sparsity, seed, budget or Budget(), progress).run()
+    return dataclasses.replace(ticket, recipe=recipe) if isinstance(recipe, str) else ticket

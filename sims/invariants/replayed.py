@@ -18,6 +18,8 @@ from unilth.sims.invariants.cases import pruned_count, read_scores, read_within
 from unilth.sims.invariants.invariant import Case, Invariant
 
 MOST_STEPS = 10_000_000
+MOST_STEP = 10**18
+"""The kit's own steps lie below; beyond, whole numbers no longer fit what a schedule may count in."""
 MOST_DRAWS = 100_000
 ENOUGH_MASKS = 1e9
 """Masks from which a layer must draw, so that two seeds draw the same one by no coincidence."""
@@ -90,11 +92,14 @@ def _sparsities(case: Case) -> list[float]:
 
 
 def _mask_case(id: str, claims: Any, case: Case) -> None:
+    if "scores" not in case:
+        _shapes(case)
     scores = read_scores(case)
     _require("scores" not in case or "shapes" not in case, "it has both scores and shapes")
     _require(bool(scores), "it has no scores")
     for name, value in scores.items():
         _require(value.numel() > 0, f"the layer {name!r} has no weights")
+        _require(value.dim() > 0, f"the layer {name!r} is a single number, and not a list of them")
         finite = bool(torch.isfinite(value).all())
         _require(finite, f"a score of {name!r} is not finite in {str(value.dtype).removeprefix('torch.')}")
     if "seed" in case:
@@ -259,6 +264,16 @@ OWN: dict[str, Callable[[Any, Case, dict[str, Tensor]], None]] = {
 }
 
 
+def _shapes(case: Case) -> None:
+    """Shapes are lists of whole numbers: Python would take 4.9 for 4, and "44" for 4 x 4."""
+    shapes = case.get("shapes")
+    for name, shape in shapes.items() if isinstance(shapes, dict) else ():
+        fits = isinstance(shape, list) and all(map(_is_whole, shape))
+        _require(fits, f"the shape {str(shape)[:40]} of {name!r} is no list of whole numbers")
+    if "draw_seed" in case:
+        _whole(case, "draw_seed")
+
+
 # Penalty schedules, ticket finders, saved tickets
 
 LISTED_ONLY = ("schedule-pure", "schedule-leaves-global-state")
@@ -276,7 +291,8 @@ def _schedule_case(id: str, claims: Any, case: Case) -> None:
     steps = case["steps"] if "steps" in case else [case[name] for name in names]
     _require(isinstance(steps, list) and bool(steps), "steps is no list of steps")
     for step in steps:
-        _require(_is_whole(step) and step >= 0, f"the step {str(step)[:40]} is no whole number from 0")
+        fits = _is_whole(step) and 0 <= step <= MOST_STEP
+        _require(fits, f"the step {str(step)[:40]} is no whole number from 0 to {MOST_STEP}")
     if blocks:
         first, last = steps
         _require(first <= last, f"first {first} comes after last {last}")

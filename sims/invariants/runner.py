@@ -172,6 +172,8 @@ class Session:
         seed, text = self.subject.plan.seed, json.dumps(case)
         if self.loaded.address is None:
             name = self.loaded.name.rpartition(":")[2].rpartition("<locals>.")[2]  # what it is called where it is
+            if not name.isidentifier() or name == type(self.loaded.call).__name__:
+                name = "target"  # a lambda, a partial, an object of a class: what it is called, nobody knows
             return f"check({name}, only={invariant.id!r}, case={case!r}, seed={seed})"
         address = self.loaded.address
         if address.startswith("-"):  # the name of a file, which would be taken for an option
@@ -249,15 +251,23 @@ def _watching(session: Session, invariant: Invariant) -> Row:
     if not standard or threading.current_thread() is not threading.main_thread():
         return session.row(invariant)
     came, known = [], set(session.rows)
+    again: list[threading.Timer] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         came.append(number)
+        if frame is not None and frame.f_code.co_name == "gc_callback":
+            # Hypothesis counts the time of garbage collection in one, out of which Python lets no exception come.
+            again.append(threading.Timer(0.01, signal.raise_signal, [number]))
+            again[-1].start()
+            return
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
     try:
         row = session.row(invariant)
     finally:
+        for timer in again:
+            timer.cancel()
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if came:
         for id in set(session.rows) - known:
@@ -280,10 +290,19 @@ def _chosen(only: str | Iterable[str] | None, kind: str) -> tuple[Invariant, ...
     return tuple(find_invariant(id, kind, "only") for id in dict.fromkeys(ids))
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no field is given twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
 def _parse(case: Case | str) -> Case:
     """The case as plain JSON: numbers are finite, so that it can be printed and pasted again."""
     try:
-        found = json.loads(case) if isinstance(case, str) else case
+        found = json.loads(case, object_pairs_hook=_once) if isinstance(case, str) else case
         json.dumps(found, allow_nan=False)
         if not isinstance(found, dict):
             raise TypeError(f"it is of the type {type(found).__name__}")

@@ -155,8 +155,11 @@ def check_sparsity(subject: Subject, case: Case) -> None:
     if ticket.facts["recipe"] == "dense" if recipe is None else recipe.rounds.number == 0:
         if gone:
             fail(got=f"{gone} of {n} pruned", expected="none, as its recipe is 'dense'")
+    elif nominal and not n:
+        fail(got="a mask of no layer", expected=f"one that prunes, for the nominal sparsity {short(nominal)}")
     elif recipe is None:
         least, most = sum(pruned_count(nominal, kept.numel()) for kept in mask.values()), pruned_count(nominal, n)
+        least = least if ticket.facts["recipe"] else 0  # a recipe without a name may spare layers, or be dense
         if not least <= gone <= most:
             fail(got=f"{gone} of {n} pruned", expected=f"{most} for the nominal sparsity {short(nominal)}")
     else:

@@ -206,3 +206,12 @@ def test_it_runs_and_is_recorded():
     _, record = execute(RunSpec("dlth-iter-code", sparsity=0.8, epochs=10, batch=512, power=2))
     assert record["recipe"]["rounds"]["hard"] == "last" and record["recipe"]["penalty"]["power"] == 2
     assert [phase["sparsity"] for phase in record["phases"] if phase["phase"] == "press"] == [0.0] * 5
+
+
+def test_a_layer_that_an_earlier_round_emptied_stays_empty():
+    """Where rounds choose over all layers, all of one may go, and the next round takes as many of it again."""
+    choices = {"scope": "global", "score": "magnitude", "rounds": 5, "sparsity": 0.999}
+    spec = RunSpec("dlth-iter-code", "conv-small", **choices, epochs=2, batch=50, lr=0.02, examples=50)
+    ticket, _ = execute(spec)
+    empty = [name for name, kept in ticket.mask.items() if not kept.any()]
+    assert empty and masks.pruned_of(ticket.mask) == masks.exact_sparsity(0.999) * masks.size_of(ticket.mask) // 1

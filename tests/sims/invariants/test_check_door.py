@@ -8,6 +8,7 @@ import operator
 import random
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
@@ -182,6 +183,32 @@ def test_ctrl_c_that_the_target_catches_ends_the_check_and_accuses_nobody(interr
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_inside_a_callback_of_garbage_collection_comes_after_it(interruptible):
+    """Python prints what such a callback raises and goes on; Hypothesis has one of this name."""
+    reached = []
+
+    def gc_callback():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("after")
+
+    @mask_rule(scope="global", keeps="largest")
+    def collects(scores, sparsity, *, within=None, generator=None):
+        gc_callback()
+        time.sleep(5)
+        reached.append("too late")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        check(collects, budget="quick")
+    assert reached == ["after"] and not caught.value.report.violations
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("target", [lambda scores, *_, **__: {}, functools.partial(lambda scores, *_, **__: {})])
+def test_a_target_without_a_name_is_replayed_as_target(target):
+    rule = mask_rule(scope="global", keeps="largest")(target)
+    assert row(check(rule, only="mask-names"), "mask-names").replay.startswith("check(target, only='mask-names', case=")
+
+
 def test_a_handler_of_the_users_own_and_other_threads_are_left_alone(interruptible):
     def mine(number, frame):
         raise AssertionError
@@ -275,6 +302,7 @@ def test_an_impossible_declaration_is_one_sentence(declare, words):
         ({"only": "mask-ordr"}, "mask-order"),
         ({"case": {}}, "only"),
         ({"only": "mask-order", "case": "{"}, "no JSON object"),
+        ({"only": "mask-order", "case": '{"seed": 1, "scores": {"a": [1, 2], "a": [1]}}'}, "it has 'a' twice"),
         ({"only": "mask-order", "case": [1]}, "JSON object"),
         ({"only": "mask-order", "case": {"shapes": 3}}, "cannot be read"),
         ({"only": "mask-order", "case": {"scores": {"a": [1]}, "dtype": "int8"}}, "int8"),

@@ -10,9 +10,14 @@ from torch import nn
 
 from unilth.cli import main
 from unilth.sims import masks, zoo
+from unilth.sims.data import load
+from unilth.sims.find import Budget, find
 from unilth.sims.invariants import check
+from unilth.sims.networks import build
+from unilth.sims.recipe import MaskRule
 from unilth.sims.scores import Sight
 from unilth.sims.spec import RunSpec
+from unilth.sims.streams import stream
 from unilth.sims.tickets import Ticket
 
 
@@ -141,7 +146,7 @@ def test_a_recipe_that_is_not_in_the_zoo_may_round_as_it_likes(tmp_path):
     assert not fits(ticket_of(ticket.mask, ticket.initial, replace(ticket.spec, recipe="omp")), tmp_path)
 
 
-@pytest.mark.parametrize("recipe", ["", "aaa", "mine"])
+@pytest.mark.parametrize("recipe", ["aaa", "mine"])
 @pytest.mark.parametrize(("gone", "is_one"), [(6, False), (7, True), (8, True), (9, True), (10, False)])
 def test_without_a_spec_layers_may_be_rounded_down_each_or_together(tmp_path, recipe, gone, is_one):
     """Half of 5 + 5 + 5 + 3 weights are 2 + 2 + 2 + 1 one by one and 9 together."""
@@ -149,6 +154,34 @@ def test_without_a_spec_layers_may_be_rounded_down_each_or_together(tmp_path, re
     kept = (torch.arange(18) >= gone).split([5, 5, 5, 3])
     mask = dict(zip(initial, kept, strict=True))
     assert fits(Ticket(mask, masks.apply(mask, initial), initial, 0.5, recipe, "tiny"), tmp_path) == is_one
+
+
+@pytest.mark.parametrize(("gone", "is_one"), [(0, True), (6, True), (9, True), (10, False)])
+def test_a_recipe_without_a_name_may_spare_layers_and_prunes_no_more_than_is_asked(tmp_path, gone, is_one):
+    initial, mask = {"a": torch.ones(18)}, {"a": torch.arange(18) >= gone}
+    assert fits(Ticket(mask, masks.apply(mask, initial), initial, 0.5), tmp_path) == is_one
+
+
+@pytest.mark.parametrize(
+    ("recipe", "nominal", "is_one"), [("dense", 0.9, True), ("lth", 0.0, True), ("lth", 0.9, False)]
+)
+@pytest.mark.parametrize("specified", [True, False])
+def test_a_mask_of_no_layer_prunes_nothing(tmp_path, recipe, nominal, is_one, specified):
+    initial = {"a": torch.ones(3)}
+    spec = RunSpec(recipe, "ends", sparsity=nominal) if specified else None
+    path = Ticket({}, initial, initial, nominal, recipe, "ends", spec).save(tmp_path)
+    found = [row.got for row in check(path).violations]
+    assert found == ([] if is_one else ["a mask of no layer"])
+
+
+@pytest.mark.parametrize(
+    "recipe", ["dense", "omp", zoo.row("omp").recipe, replace(zoo.row("omp").recipe, mask=MaskRule(spare=True))]
+)
+def test_tickets_found_from_python_without_a_spec_are_not_accused(tmp_path, recipe):
+    data = load("digits")
+    network = build("lenet-300-100", data.shape, data.classes, stream(0, "initial"))
+    ticket = find(recipe, network, data, 0.9, seed=0, budget=Budget(epochs=1, batch=512))
+    assert ticket.recipe == (recipe if isinstance(recipe, str) else "") and fits(ticket, tmp_path)
 
 
 @pytest.mark.parametrize(("gone", "is_one"), [(0, True), (1, False)])

@@ -74,6 +74,14 @@ ODD = [
     ("mask-names", {"shapes": {}, "sparsity": 0.5}, "no scores"),
     ("mask-names", {"scores": {"a": []}, "sparsity": 0.5}, "'a' has no weights"),
     ("mask-names", {"shapes": {"a": [2, 0]}, "sparsity": 0.5}, "'a' has no weights"),
+    ("mask-names", {"scores": {"a": 3}, "sparsity": 0.5}, "'a' is a single number"),
+    ("mask-names", {"shapes": {"a": []}, "sparsity": 0.5}, "'a' is a single number"),
+    *(
+        ("mask-names", {"shapes": {"a": value}, "sparsity": 0.5}, "of 'a' is no list of whole numbers")
+        for value in ("44", [4.9], {"3": 1}, 3, [True])
+    ),
+    ("mask-names", {**MANY, "draw_seed": "7"}, "draw_seed 7 is no whole number"),
+    ("mask-names", {**MANY, "draw_seed": -1}, "draw_seed -1 is no whole number"),
     ("mask-order", {"scores": {"a": [1e300, 1]}, "sparsity": 0.5}, "not finite in float32"),
     ("mask-order", {"scores": {"a": [70000, 1]}, "sparsity": 0.5, "dtype": "float16"}, "not finite in float16"),
     ("mask-order", {**HALF, "seed": -1}, "seed -1 is no whole number"),
@@ -135,6 +143,11 @@ ODD_STEPS = [
     ("schedule-number", {"steps": []}, "no list of steps"),
     ("schedule-number", {"steps": 3}, "no list of steps"),
     *(("schedule-number", {"steps": [value]}, "no whole number from 0") for value in (-1, 1.0, True, "1", None)),
+    *(
+        (id, {"steps": [10**18 + 1]}, "the step 1000000000000000001 is no whole number from 0 to 1000000000000000000")
+        for id in ("schedule-number", "schedule-stays", "schedule-pure")
+    ),
+    ("schedule-stays", {"steps": [10**400]}, "is no whole number from 0 to"),
     ("schedule-number", {"steps": [1], "stpes": [2]}, "'stpes' is unknown beside steps"),
     ("schedule-number", {"steps": [1], "first": 0, "last": 3}, "'first', 'last' is unknown beside steps"),
     ("schedule-number", {"first": 0, "last": 10**12}, "1,000,000,000,001 steps are more than 10,000,000"),

@@ -70,7 +70,7 @@ TAKEN = [
     ),
     ("schedule-number", RAMP, {"first": 0, "last": 0}),
     ("schedule-number", RAMP, {"first": 7, "last": 10_000_006}),
-    ("schedule-number", RAMP, {"steps": [10**30]}),
+    ("schedule-number", RAMP, {"steps": [10**18]}),
     ("schedule-monotone", RAMP, {"first": 7, "last": 100}),
     ("schedule-monotone", RAMP, {"steps": [3, 3, 100]}),
     ("schedule-stays", RAMP, {"steps": [101, 100]}),
@@ -237,7 +237,7 @@ def test_what_lies_beyond_a_limit_is_refused_with_what_is_wrong(id, claims, case
         ({"scores": {"a": [1]}, "dtype": ["float32"]}, r"dtype \['float32'\] is not known"),
         ({"scores": {"a": [1]}, "dtype": {}}, "dtype {} is not known"),
         ({"shapes": {"a": [10**400]}}, "cannot be read"),
-        ({"shapes": {"a": [4]}, "draw_seed": [1]}, "cannot be read"),
+        ({"shapes": {"a": [4]}, "draw_seed": [1]}, r"draw_seed \[1\] is no whole number"),
         ({"shapes": {"a": [4]}, "draw": ["few"]}, "cannot be read"),
     ],
 )
