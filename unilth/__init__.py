@@ -4,11 +4,21 @@
 door and holds nothing but the version, the error that users see and the command line.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("unilth")
-except PackageNotFoundError:  # a source tree on sys.path, not installed
-    __version__ = "0+unknown"
+from typing import TYPE_CHECKING
 
 __all__ = ["__version__"]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name):
+        """The version, read where it is asked for: that takes longer than all else that the command line needs."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("unilth")
+        except PackageNotFoundError:  # a source tree on sys.path, not installed
+            return "0+unknown"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from unilth import __version__, interrupts
+from unilth import interrupts
 from unilth.errors import UserError
 from unilth.printable import printable
 
@@ -83,17 +84,54 @@ def usage() -> str:
 
 def complain(message: str) -> int:
     """Print one sentence to standard error and return exit code 2."""
-    print("unilth: error: " + printable(" ".join(message.split())), file=sys.stderr)
+    _say("unilth: error: " + printable(" ".join(message.split())))
     return 2
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # the exit code still says it
+        _give_up(sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; never lets an expected error become a traceback."""
     try:
-        return _main(sys.argv[1:] if argv is None else argv)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet
+        return _printed(_main(sys.argv[1:] if argv is None else argv))
+    except SystemExit as stopped:  # of a command's --help or a wrong option
+        if isinstance(stopped.code, int) and (code := _printed(stopped.code)) != stopped.code:
+            return code
+        raise
+    except OSError as error:
+        return _unprinted(error)
+
+
+def _printed(code: int) -> int:
+    """The exit code where all output is out, and otherwise the one that says that it is not."""
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError as error:
+            if stream is sys.stdout and code in (0, 1):
+                return _unprinted(error)
+            _give_up(stream)
+    return code
+
+
+def _unprinted(error: OSError) -> int:
+    """The exit code where standard output cannot be written."""
+    _give_up(sys.stdout)
+    if isinstance(error, BrokenPipeError):
         return 141
+    return complain(f"standard output cannot be written: {error.strerror or error}")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Drop what a stream still holds, so that the interpreter's own flush at its end neither complains nor fails."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _main(argv: list[str]) -> int:
@@ -101,6 +139,8 @@ def _main(argv: list[str]) -> int:
         print(usage(), end="", flush=True)
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
+        from unilth import __version__  # slow
+
         print(f"unilth {__version__}", flush=True)
         return 0
     chosen = next((command for command in COMMANDS if command.name == argv[0]), None)
@@ -130,7 +170,7 @@ def _main(argv: list[str]) -> int:
         return complain(f"`unilth {chosen.name}` cannot read or write{where}: {error.strerror or error}")
     except KeyboardInterrupt:
         kept = "; what was finished is kept, the same command goes on" if chosen.resumes else ""
-        print(f"unilth: interrupted{kept}", file=sys.stderr)
+        _say(f"unilth: interrupted{kept}")
         return 130
 
 

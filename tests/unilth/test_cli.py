@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import types
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import unilth
 from unilth import __version__, cli
 from unilth.errors import UserError
 
@@ -33,6 +35,11 @@ def run(*argv: str, block: tuple[str, ...] = ()) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-c", BLOCKED, repr(block), *argv], capture_output=True, text=True, timeout=120
     )
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash."""
+    return subprocess.run(["/bin/bash", "-c", line], capture_output=True, text=True, timeout=120, cwd=ROOT)
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,5 +145,48 @@ def test_find_starts_without_flint_and_sympy() -> None:
 def test_a_reader_that_goes_away_is_no_violation(line):
     """141, as from a process that a closed pipe ended: 1 would say that something does not hold."""
     command = f"{sys.executable} -m unilth {line} | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done = shell(command)
     assert done.returncode == 141 and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help > /dev/full",
+        "--version > /dev/full",
+        "check --help > /dev/full",
+        "table results/sweeps/mnist > /dev/full",
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_is_full_is_one_sentence(line: str, unbuffered: str) -> None:
+    done = shell(f"PYTHONUNBUFFERED={unbuffered} {sys.executable} -m unilth {line}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "No space left on device" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("to", ["2> /dev/full", "> /dev/full 2>&1", "2> >(exec 0<&-)"])
+@pytest.mark.parametrize("line", ["check nope:x", "prov", "table no/such/folder"])
+def test_an_error_that_cannot_be_said_is_no_violation(line: str, to: str) -> None:
+    done = shell(f"{sys.executable} -m unilth {line} {to}")
+    assert done.returncode == 2 and done.stderr == done.stdout == ""
+
+
+def test_a_wrong_option_that_cannot_be_said_is_no_violation() -> None:
+    assert shell(f"{sys.executable} -m unilth check --nope 2> /dev/full").returncode == 2
+
+
+def test_an_interrupt_that_cannot_be_said_is_an_interrupt() -> None:
+    code = (
+        "from unilth.cli import run\nimport sys, types\ndef main(argv):\n    raise KeyboardInterrupt\n"
+        "sys.modules['unilth.commands.prove'] = types.SimpleNamespace(main=main)\nsys.argv = ['unilth', 'prove']\nrun()"
+    )
+    assert shell(f"{sys.executable} -c {shlex.quote(code)} 2> /dev/full").returncode == 130
+
+
+def test_the_version_is_read_only_where_it_is_asked_for() -> None:
+    """Reading it takes most of the time before Ctrl-C ends in a sentence."""
+    code = "import sys, unilth.cli; print([name for name in sys.modules if name.startswith('importlib.metadata')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"
+    assert __version__ and not hasattr(unilth, "no_such_name")
