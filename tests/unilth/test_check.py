@@ -249,6 +249,17 @@ def test_what_the_output_cannot_print_is_escaped(tmp_path, encoding):
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"there is no file" in done.stderr
 
 
+def test_several_invariants_are_reported_and_no_other(tmp_path, capsys):
+    argv = ["check", f"{TWINS}:flattens", "--budget", "quick", "--json", str(tmp_path / "r.json")]
+    assert main([*argv, "--only", "mask-shapes", "--only", "mask-names", "--only", "mask-shapes"]) == 1
+    rows = json.loads((tmp_path / "r.json").read_text())["invariants"]
+    assert [(row["id"], row["status"]) for row in rows] == [("mask-shapes", "violated"), ("mask-names", "passed")]
+    assert main([*argv, "--only", "mask-shapes", "--only", "mask-nams"]) == 2
+    assert "mask-names" in capsys.readouterr().err
+    assert main([*argv, "--only", "mask-shapes", "--only", "mask-names", "--case", "{}"]) == 2
+    assert "case replays one invariant" in capsys.readouterr().err
+
+
 def test_a_misspelt_option_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["check", f"{TWINS}:flattens", "--budgett", "quick"])

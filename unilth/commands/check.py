@@ -26,10 +26,10 @@ class Args:
 
     target: Annotated[str, tyro.conf.Positional]
     """package.module:name, path/to/file.py:name, or a saved ticket (ticket.safetensors)."""
-    only: str | None = None
-    """Report this invariant only."""
+    only: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Report this invariant only; may be repeated."""
     case: str | None = None
-    """Replay one case, as JSON; needs --only."""
+    """Replay one case, as JSON; needs one --only."""
     seed: int = 0
     """Fixes every case that is drawn."""
     budget: Literal["quick", "standard", "thorough"] = "standard"
@@ -119,7 +119,7 @@ def _watched(args: Args) -> tuple[Report, bool]:
                 args.target,
                 budget=args.budget,
                 seed=args.seed,
-                only=args.only,
+                only=args.only or None,
                 case=args.case,
                 expected_failures=_reasons(args.expect_fail),
                 done=done,
