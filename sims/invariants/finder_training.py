@@ -17,8 +17,9 @@ from unilth.sims.invariants.observe import Event, State
 def check_zero_every_step(subject: Subject, case: Case) -> None:
     """From a model's first training pass of the final phase on, pruned weights are 0 at its first use after a step.
 
-    Judged there and not inside the optimizer, as a loop may mask right after `optimizer.step()`; and not at later uses,
-    as an optimizer may try other points on its way to the next step (LBFGS's line search, sharpness-aware training).
+    Judged there and not inside the optimizer, as a loop may mask right after `optimizer.step()` or in a hook of the
+    next pass; and not at later uses, as an optimizer may try other points on its way to the next step (LBFGS's line
+    search, sharpness-aware training).
     Other models that the finder uses meanwhile (a teacher, another candidate) are not the ticket.
     """
     seen = run(subject, case)
@@ -41,7 +42,7 @@ def check_zero_every_step(subject: Subject, case: Case) -> None:
         fail(
             got=f"{alive} pruned weights are not 0 at the next use after optimizer step {steps[event.model]} "
             "under the mask",
-            expected="exactly 0 after every step, whatever momentum, Adam's state or weight decay hold",
+            expected="exactly 0 at the use after every step, whatever momentum, Adam's state or weight decay hold",
         )
 
 
@@ -183,7 +184,7 @@ def _rewinds(claims: Any) -> str:
 FINDER_TRAINING = (
     _row(
         "finder-zero-after-every-step",
-        "Once trained under the final mask, pruned weights are exactly 0 after every optimizer step.",
+        "Once trained under the final mask, pruned weights are exactly 0 when they are next used after a step.",
         "masking only the gradient revives every pruned weight under momentum, Nesterov, Adam and AdamW",
         check_zero_every_step,
     ),

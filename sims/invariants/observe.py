@@ -30,8 +30,10 @@ def _transformed() -> bool:
 
 @dataclass
 class Event:
-    """Something that happened: "forward" (entered with these values) or "step" (left these values behind).
+    """Something that happened: "forward" (used these values) or "step" (left these values behind).
 
+    Buffers are those that a forward pass was entered with. Parameters are those that their layers used, as a finder may
+    change them in hooks of its own, which torch runs after the observer's.
     ``model`` numbers the module, as a finder may have several (a teacher, candidates). ``rows`` are the inputs of a
     forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through it, ``pull`` that gradient;
     ``grads`` are the gradients that an optimizer step used, ``before`` the values that it found, ``by`` numbers the
@@ -58,11 +60,12 @@ class Observer:
     def __init__(self, made: nn.Module) -> None:
         self.kind = type(made)
         self.shapes = {name: value.shape for name, value in made.state_dict().items()}
+        self.buffers = {name for name, _ in made.named_buffers()}
         self.events: list[Event] = []
         self.models: list[nn.Module] = []  # held, so that an id is never given to another module
         self.optimizers: list[torch.optim.Optimizer] = []
         self.blind = False  # something could not be kept: then nothing that was seen counts
-        self._open: list[Event] = []
+        self._open: list[tuple[Event, nn.Module, State]] = []  # with what the model's layers used so far
         self._last: State | None = None
         self._carried: tuple[str, ...] = ()
         self._before: dict[int, State] = {}
@@ -70,20 +73,24 @@ class Observer:
     def values(self, model: nn.Module) -> State | None:
         """The model's tensors at the network's paths, or None if it is another kind of module."""
         found: State = {}
-        for name, shape in self.shapes.items():
+        for name in self.shapes:
             path, _, attribute = name.rpartition(".")
             try:
-                module = model.get_submodule(path)
-                value = getattr(module, attribute)
+                value = self._value(model.get_submodule(path), name, attribute)
             except AttributeError:
                 return None
-            if hasattr(module, f"{attribute}_orig") and hasattr(module, f"{attribute}_mask"):
-                # torch.nn.utils.prune computes the weight when its layer is entered; until then it is an old one.
-                value = getattr(module, f"{attribute}_orig") * getattr(module, f"{attribute}_mask")
-            if not isinstance(value, Tensor) or value.shape != shape:
+            if value is None:
                 return None
             found[name] = value
         return found
+
+    def _value(self, module: nn.Module, name: str, attribute: str) -> Tensor | None:
+        """The tensor with this name, which a module holds in an attribute; None if it has another form."""
+        value = getattr(module, attribute)
+        if hasattr(module, f"{attribute}_orig") and hasattr(module, f"{attribute}_mask"):
+            # torch.nn.utils.prune computes the weight when its layer is entered; until then it is an old one.
+            value = getattr(module, f"{attribute}_orig") * getattr(module, f"{attribute}_mask")
+        return value if isinstance(value, Tensor) and value.shape == self.shapes[name] else None
 
     def snapshot(self, model: nn.Module) -> State:
         """A copy of the model's tensors, shared with the last one if nothing changed."""
@@ -103,12 +110,24 @@ class Observer:
                 self.models.append(module)
             number = next(i for i, model in enumerate(self.models) if model is module)
             rows = args[0].detach().clone() if args and isinstance(args[0], Tensor) else None
-            self._open.append(Event("forward", self.snapshot(module), module.training, rows, model=number))
+            event = Event("forward", self.snapshot(module), module.training, rows, model=number)
+            self._open.append((event, module, {}))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not self._open or _transformed() or all(module is not model for model in self.models):
+        if not self._open or _transformed():
             return
-        event = self._open.pop()
+        if all(module is not model for model in self.models):
+            self._used(module)
+            return
+        event, model, used = self._open.pop()
+        used = {**(self.values(model) or {}), **used}  # what is in no layer of its own is looked at now
+        changed = {
+            name: value.detach().clone()
+            for name, value in used.items()
+            if name not in self.buffers and not torch.equal(value, event.state[name])
+        }
+        if changed:
+            event.state = {**event.state, **changed}
         self.events.append(event)
         if isinstance(output, Tensor):
             event.logits = output.detach().clone()
@@ -119,6 +138,17 @@ class Observer:
                     event.pull = gradient.detach().clone()
 
                 output.register_hook(learns)
+
+    def _used(self, layer: nn.Module) -> None:
+        """Keep what a layer of the model that is at work used, if that is not what it had on entering the model."""
+        event, model, used = self._open[-1]
+        for name in self.shapes:
+            path, _, attribute = name.rpartition(".")
+            if name not in used and model.get_submodule(path) is layer:
+                value = self._value(layer, name, attribute)
+                if value is not None:
+                    same = torch.equal(value, event.state[name])
+                    used[name] = event.state[name] if same else value.detach().clone()
 
     def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         held = [(key, value) for state in optimizer.state.values() for key, value in state.items()]

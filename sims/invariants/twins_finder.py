@@ -323,11 +323,7 @@ FINDER_TWINS = (
     Twin(FloatMask, "float masks", ("finder-form",)),
     Twin(PrunesBiases, "prunes a bias (shrinkbench, Lightning)", ("finder-prunable-only",)),
     Twin(RoundsUp, "rounds the count up (DLTH)", ("finder-exact-sparsity",)),
-    Twin(
-        MasksBeforeForward,
-        "masks before the forward pass (open_lth)",
-        ("finder-zero-in-result", "finder-zero-after-every-step"),
-    ),
+    Twin(MasksBeforeForward, "masks before the forward pass only (open_lth)", ("finder-zero-in-result",)),
     Twin(MasksOnlyGradients, "masks only the gradient, Adam's state moves the rest", ("finder-zero-after-every-step",)),
     Twin(AliasesInitial, "aliases the saved initial state", ("finder-initial-is-initial",)),
     Twin(SharesTheCallersMemory, "returns the caller's tensors", ("finder-own-memory",)),

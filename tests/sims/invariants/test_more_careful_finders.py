@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from unilth.sims.invariants import check, ticket_finder
 from unilth.sims.invariants.reference import Lth, StoppedTicket
+from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
 STOPS = ticket_finder(keeps="largest", scope="layer", stops_early=2)
 
@@ -83,9 +84,53 @@ class StopsBySquaredError(StoppedTicket):
         return F.mse_loss(logits, F.one_hot(labels, 10).to(logits.dtype))
 
 
+@ONE_SHOT
+class MasksInAHook(OneShot):
+    """The network masks its weights on entering its forward pass, and the answer is masked at last."""
+
+    def train(self, epochs):
+        hook = self.network.register_forward_pre_hook(lambda *_: Lth.apply(self)) if self.masks else None
+        super().train(epochs)
+        if hook is not None:
+            hook.remove()
+            super().apply()
+
+    def apply(self):
+        if self.masks and not self.network._forward_pre_hooks:
+            super().apply()
+
+
+@ONE_SHOT
+class MasksInHooksOfLayers(OneShot):
+    """Each layer masks its weights on entering its forward pass."""
+
+    hooks = ()
+
+    def train(self, epochs):
+        self.hooks = [self.on(name) for name in self.mask] if self.masks else []
+        super().train(epochs)
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = []
+        super().apply()
+
+    def on(self, name):
+        layer = self.network.get_submodule(name.removesuffix(".weight"))
+
+        def enter(layer, args):
+            layer.weight.data.mul_(self.mask[name])
+
+        return layer.register_forward_pre_hook(enter)
+
+    def apply(self):
+        if not self.hooks:
+            super().apply()
+
+
 JUDGED = {  # what is judged all the same
     LogsTheAccuracy: "finder-stops-early", LooksTwiceAnEpoch: "finder-keeps-largest",
-    StopsBySquaredError: "finder-keeps-largest",
+    StopsBySquaredError: "finder-keeps-largest", MasksInAHook: "finder-zero-after-every-step",
+    MasksInHooksOfLayers: "finder-zero-after-every-step",
 }  # fmt: skip
 
 

@@ -82,3 +82,59 @@ def test_rows_of_another_width_are_none_of_the_known():
     for width in (3, 5):
         assert places(torch.ones(2, width), known) == [None, None]
     assert places(torch.empty(0, 4), known) == []
+
+
+def zeroes(module, args, name="weight"):
+    with torch.no_grad():
+        getattr(module, name)[0, 0] = 0.0
+
+
+def fills(weight):
+    weight.data.fill_(7.0)  # and no answer, which a hook would put in the place of the output
+
+
+def test_a_parameter_is_what_its_layer_used():
+    model = Tiny()
+    first = model.a.weight[0, 0].item()
+    handle = model.a.register_forward_pre_hook(zeroes)
+    later = model.a.register_forward_hook(lambda module, args, output: fills(module.weight))
+    (event,) = seen(model, ROWS)
+    assert event.state["a.weight"][0, 0] == 0 and bool((event.state["a.weight"] != 7).all())
+    handle.remove(), later.remove()
+    model.a.weight.data.fill_(first)
+    model.register_forward_pre_hook(lambda module, args: zeroes(module.a, args))
+    (event,) = seen(model, ROWS)
+    assert event.state["a.weight"].tolist() == [[0.0, *[pytest.approx(first)] * 3]]
+
+
+class Functional(Tiny):
+    """Uses a weight without its layer."""
+
+    def forward(self, x):
+        return self.b((x @ self.a.weight.T).relu())
+
+
+def test_a_parameter_of_no_layer_is_looked_at_when_the_pass_is_over():
+    model = Functional()
+    model.register_forward_pre_hook(lambda module, args: zeroes(module.a, args))
+    model.register_forward_hook(lambda module, args, output: fills(module.a.weight))
+    (event,) = seen(model, ROWS, network=Functional())
+    assert event.state["a.weight"][0, 0] == 0 and bool((event.state["a.weight"] != 7).all())
+
+
+def test_buffers_are_those_that_the_pass_was_entered_with():
+    model = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    for _ in range(2):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        (event,) = seen(model, ROWS, network=model)
+        assert all(torch.equal(event.state[name], value) for name, value in before.items())
+    assert int(event.state["1.num_batches_tracked"]) == 1
+
+
+def test_states_are_shared_where_nothing_changed():
+    model, observer = Tiny(), Observer(Tiny())
+    with observer.watching():
+        model(ROWS), model(ROWS)
+        model.b(torch.ones(1, 1))  # a layer by itself
+    first, second = observer.events
+    assert first.state is second.state and not observer.blind
