@@ -126,15 +126,23 @@ def check_zero(subject: Subject, case: Case) -> None:
 
 
 def check_initial(subject: Subject, case: Case) -> None:
-    """`.initial` is the state that training started from: the network's as given, or as it first learned."""
+    """`.initial` is a state that training started from: the network's as given, or as it or a candidate first learned.
+
+    Buffers may be those of the given state or of the first start as well.
+    """
     seen = run(subject, case)
-    starts = [seen.given, *(event.state for event in seen.events if event.kind == "forward" and event.learns)][:2]
-    initial = state_of(seen.result, "initial")
-    learned = [name for name in seen.given if name in seen.learnable]
-    buffers = [name for name in seen.given if name not in seen.learnable]
-    fits = any(equal_states(initial, start, learned) for start in starts)
-    if not fits or not all(any(torch.equal(initial[name], start[name]) for start in starts) for name in buffers):
-        wrong = [name for name in seen.given if not any(torch.equal(initial[name], start[name]) for start in starts)]
+    starts, initial = seen.starts(), state_of(seen.result, "initial")
+
+    def differing(start: State) -> list[str]:
+        others = {name: [start] if name in seen.learnable else [start, *starts[:2]] for name in seen.given}
+        return [
+            name
+            for name in seen.given
+            if not any(torch.equal(initial[name], other[name].to(initial[name].dtype)) for other in others[name])
+        ]
+
+    wrong = min(map(differing, starts), key=len)
+    if wrong:
         trained = equal_states(initial, seen.result.weights, seen.names)
         what = "the weights after training" if trained else "neither the given nor the first trained weights"
         fail(got=f".initial holds {what} in {', '.join(wrong)}", expected="the values that training started from")

@@ -14,6 +14,9 @@ from unilth.sims.invariants.globals import global_state, one_thread
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, Observer, State
 
+ALIKE = 0.5
+"""Cosine between weights from which one state may come from the other; of 1,000 drawn anew it is 0 +- 0.03."""
+
 
 @dataclass
 class Run:
@@ -45,6 +48,42 @@ class Run:
     def pruned_zero(self, state: State) -> bool:
         """Whether every weight that the final mask prunes is exactly 0 in a state."""
         return all(not bool(state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
+
+    def starts(self) -> list[State]:
+        """The state as given, and those from which a network began to learn.
+
+        That is where a model learns for the first time, unless its weights are ones that a step left (of a network that
+        it was copied from, under a mask or not), and where weights were drawn anew in place: then they are like none
+        that a step left before.
+        """
+        found, left = [self.given], list[State]()
+        stepped: dict[int, bool] = {}
+        for event in self.events:
+            if event.kind == "step":
+                left.append(event.state)
+                stepped |= {event.model: True} if event.model in stepped else {}
+            elif event.learns and event.model not in stepped:
+                if len(found) == 1 or not self._derived(event.state, left):
+                    found.append(event.state)
+                stepped[event.model] = False
+            elif event.learns and stepped[event.model]:
+                stepped[event.model] = False
+                drawn = all(self._likeness(event.state, state) < ALIKE for state in reversed(left))
+                if drawn and not self._derived(event.state, found):
+                    found.append(event.state)
+        return found
+
+    def _derived(self, state: State, others: list[State]) -> bool:
+        """Whether the weights of a state that are not 0 are those of another one."""
+        return any(
+            all(bool(((state[name] == other[name]) | (state[name] == 0)).all()) for name in self.names)
+            for other in others
+        )
+
+    def _likeness(self, state: State, other: State) -> float:
+        """The cosine between the weights of two states, where those of the first are not 0."""
+        now, then = (torch.cat([part[name].double().reshape(-1) for name in self.names]) for part in (state, other))
+        return float(torch.nn.functional.cosine_similarity(now, then * (now != 0), dim=0))
 
     def entries(self) -> list[int]:
         """Where training under the final mask begins: learning passes with all pruned weights at 0, after others.

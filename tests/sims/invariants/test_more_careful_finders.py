@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -127,10 +129,58 @@ class MasksInHooksOfLayers(OneShot):
             super().apply()
 
 
+def drawn_anew(network, chance):
+    made = copy.deepcopy(network)
+    redraw(made, chance)
+    return made
+
+
+def redraw(network, chance):
+    with torch.no_grad():
+        for module in network.modules():
+            if hasattr(module, "weight") and module.weight.dim() > 1:
+                module.weight.normal_(0.0, (2 / module.weight[0].numel()) ** 0.5, generator=chance)
+
+
+@ticket_finder(rewinds=True, keeps="largest", scope="global")
+def best_of_three_starts(network, data, sparsity, *, seed):
+    """Three initialisations, each with its own ticket; the one with the least validation loss is answered."""
+    chance = torch.Generator().manual_seed(seed)
+    found = [OneShot(drawn_anew(network, chance), data, sparsity, seed=seed) for _ in range(3)]
+    return min(reversed(found), key=lambda one: one.validation_loss() * (one is not found[2]))  # the third for certain
+
+
+@ONE_SHOT
+class DrawsInPlace(OneShot):
+    """A first training is thrown away, and the weights are drawn anew in the same network."""
+
+    def search(self):
+        self.train(2)
+        redraw(self.network, self.chance)
+        self.initial = self.remember()
+        super().search()
+
+
+@ONE_SHOT
+class LearnsFromATeacher(OneShot):
+    """A teacher from another initialisation is trained first, and the student starts from one of its own."""
+
+    def __init__(self, network, data, sparsity, *, seed):
+        chance = torch.Generator().manual_seed(seed)
+        self.teacher = OneShot(drawn_anew(network, chance), data, sparsity, seed=seed).network.eval()
+        super().__init__(drawn_anew(network, chance), data, sparsity, seed=seed)
+
+    def order(self, n):
+        with torch.no_grad():
+            self.teacher(self.data.train[0][:8])
+        return super().order(n)
+
+
 JUDGED = {  # what is judged all the same
     LogsTheAccuracy: "finder-stops-early", LooksTwiceAnEpoch: "finder-keeps-largest",
     StopsBySquaredError: "finder-keeps-largest", MasksInAHook: "finder-zero-after-every-step",
-    MasksInHooksOfLayers: "finder-zero-after-every-step",
+    MasksInHooksOfLayers: "finder-zero-after-every-step", best_of_three_starts: "finder-rewinds",
+    DrawsInPlace: "finder-rewinds", LearnsFromATeacher: "finder-rewinds",
 }  # fmt: skip
 
 
@@ -140,3 +190,36 @@ def test_a_careful_finder_is_not_accused(finder, seed):
     report = check(finder, budget="quick", seed=seed)
     assert report.ok, str(report)
     assert {row.id: row.status for row in report.invariants}[JUDGED[finder]] == "passed"
+
+
+@ONE_SHOT
+class StartsLate(OneShot):
+    """`.initial` is what the network was after the first training, which a copy of it goes on from, masked or not."""
+
+    under_mask = False
+
+    def rewind(self):
+        self.initial = self.remember()
+        if self.under_mask:
+            self.initial = {name: value * self.mask.get(name, 1) for name, value in self.initial.items()}
+        self.network = copy.deepcopy(self.network)
+        super().rewind()
+
+
+@ONE_SHOT
+class StartsLateUnderTheMask(StartsLate):
+    under_mask = True
+
+
+@ONE_SHOT
+class StartsLateInPlace(StartsLate):
+    def rewind(self):
+        self.initial = self.remember()
+
+
+@pytest.mark.parametrize(
+    "finder", [StartsLate, StartsLateUnderTheMask, StartsLateInPlace], ids=lambda one: one.__name__
+)
+def test_a_state_that_training_came_to_is_no_start(finder):
+    (row,) = check(finder, budget="quick", only="finder-initial-is-initial").invariants
+    assert row.status == "violated", row

@@ -7,6 +7,7 @@ import pytest
 from tests.sims.invariants.recorded import MASK, PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import check, observe
 from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants.finder_run import equal_states
 from unilth.sims.invariants.invariant import NotJudged
 from unilth.sims.invariants.twins_finder import OneShot
 
@@ -44,6 +45,38 @@ TWICE = [*ONCE, use(DENSE), left(DENSE), use(UNDER), left(SECOND), use(SECOND)]
 )  # fmt: skip
 def test_training_under_the_mask_begins_where_it_was_dense_before(events, entries):
     assert recorded(events).entries() == entries
+
+
+NEW, HALF = (
+    {"a_weight": [[1, -2, 1, -2]], "b_weight": [[1], [-1]]},
+    {"a_weight": [[4, 3, 0, 8]], "b_weight": [[0], [9]]},
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "starts"),
+    [
+        ([], []), ([use({})], [{}]), ([use({}, learns=False), use(DENSE)], [DENSE]),
+        ([use(DENSE), left(SECOND)], [DENSE]),
+        ([use(DENSE), left(SECOND), use(SECOND), left(NEW), use(NEW)], [DENSE]),
+        ([left(SECOND), use(SECOND), left(SECOND)], [SECOND]),  # the first in any case
+        ([use({}), left(DENSE), use(SECOND, model=1)], [{}, SECOND]),
+        ([use({}), left(DENSE), use(DENSE, model=1)], [{}]), ([use({}), left(DENSE), use(HALF, model=1)], [{}]),
+        ([use({}), left(DENSE), left(SECOND), use(HALF, model=1)], [{}]),
+        ([use({}), left(SECOND), use(HALF, model=1), left(DENSE, model=1), use(HALF, model=2)], [{}, HALF]),
+        ([use({}), left(DENSE), use(SECOND)], [{}]),  # like the one before
+        ([use({}), left(DENSE), use(NEW)], [{}, NEW]), ([use({}), left(NEW), left(DENSE), use(NEW)], [{}]),
+        ([use({}), left(DENSE), use(NEW), use(NEW), left(DENSE), use(NEW)], [{}, NEW]),
+        ([use({}), left(DENSE), use({}), use(NEW)], [{}]),  # another point on the way to the step
+        ([use({}), left(DENSE, model=1), use(NEW)], [{}]),
+        ([use(NEW), left({}), use(NEW | {"a_weight": [[1, -2, 0, 0]]})], [NEW]),  # rewound and masked
+    ],
+)  # fmt: skip
+def test_training_starts_where_a_network_first_learns_or_is_drawn_anew(events, starts):
+    found = recorded(events).starts()
+    assert [equal_states(one, state(**wanted)) for one, wanted in zip(found, [{}, *starts], strict=True)].count(
+        False
+    ) == 0
 
 
 def test_the_answer_is_found_among_what_was_seen():
