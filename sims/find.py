@@ -169,7 +169,8 @@ class Search:
         """What the next mask must lie inside of: where the last one was only pressed for, it is told by magnitude."""
         if self.recipe.rounds.hard == "each" or not self.chosen:
             return self.mask
-        weights, inside = masks.prunable(self.network), {}
+        weights = masks.prunable(self.network)
+        inside: Mask = {}
         for name, kept in self.chosen[-1].items():
             share = Fraction(masks.pruned_of({name: kept}), max(kept.numel(), 1))
             large = {name: weights[name].detach().abs()}
