@@ -32,14 +32,11 @@ def finder_cases(claims: Any, plan: Plan) -> Iterator[Case]:
 
 
 def sparsity_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Also where people prune, where a float is the wrong side of its decimal, and anywhere; of 1,760 weights."""
+    """Also where people prune, where floats go wrong over all 1,760 weights or in a layer, and anywhere."""
     yield from finder_cases(claims, plan)
-    asked = [
-        0.9,
-        0.575,
-        plan.random("finder sparsity").randrange(50, 980) / 1000,
-    ]  # 0.575 * 1760 is 1011.99... in floats
-    asked += [0.98, 0.29, 0.05] if plan.budget == "standard" else [0.05] if plan.budget == "thorough" else []
+    # In floats 0.575 * 1760 is 1011.99..., and (1 - 0.95) * 1280 is 64.00...: rounded up, 65 are kept.
+    asked = [0.95, 0.575, plan.random("finder sparsity").randrange(50, 980) / 1000]
+    asked += [0.9, 0.98, 0.29, 0.05] if plan.budget == "standard" else [0.05] if plan.budget == "thorough" else []
     for sparsity in asked:
         yield {"problem": "mlp", "sparsity": sparsity, "seed": plan.seed % 1000}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 
-from unilth.sims.invariants import check, mask_rule, penalty_schedule
+from unilth.sims.invariants import check, mask_rule, penalty_schedule, ticket_finder
 from unilth.sims.invariants.cases import pruned_count
 from unilth.sims.invariants.ours import global_magnitude, global_random
 from unilth.sims.invariants.ranking import ranked, shuffled
@@ -266,6 +267,26 @@ def test_a_finder_counts_right_at_every_sparsity(count):
     budget = "standard" if "standard" in count else "quick"
     report = check(Counts, budget=budget, only="finder-exact-sparsity")
     assert [row.id for row in report.violations] == ["finder-exact-sparsity"]
+
+
+BY_LAYER = {
+    "what is kept, rounded up in floats": lambda s, n: n - math.ceil((1 - s) * n),  # 65 of 1280 are kept at 0.95
+    "what is kept, in single precision": lambda s, n: n - math.ceil((np.float32(1) - np.float32(s)) * np.float32(n)),
+}
+
+
+@pytest.mark.parametrize("count", BY_LAYER)
+def test_a_finder_counts_right_in_every_layer(count):
+    @ticket_finder(keeps="largest", scope="layer")
+    class Counts(OneShot):
+        def choose(self, sparsity):
+            masks = {}
+            for name, weight in self.prunable().items():
+                masks |= ranked({name: weight.detach().abs()}, sparsity, count=BY_LAYER[count])
+            return masks
+
+    (row,) = check(Counts, budget="quick", only="finder-exact-sparsity").violations
+    assert "of 1280 pruned" in row.got and row.case["sparsity"] == 0.95
 
 
 @pytest.mark.parametrize("seed", range(3))
