@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unilth.sims.invariants.cases import pruned_count
 from unilth.sims.invariants.finder_run import Run, equal_states, masked, run, state_of
-from unilth.sims.invariants.finder_state import check_self_contained
+from unilth.sims.invariants.finder_state import check_self_contained, held_at_zero
 from unilth.sims.invariants.invariant import Case, Invariant, Plan, Subject, fail
 from unilth.sims.invariants.observe import State
 
@@ -247,9 +247,8 @@ def check_dense(subject: Subject, case: Case) -> None:
     for name, kept in seen.mask.items():
         if not bool(kept.all()):
             fail(got=f"{int((~kept).sum())} weights of {name!r} pruned at sparsity 0", expected="none")
-        zeros = int((seen.result.weights[name] == 0).sum())
-        if zeros:
-            fail(got=f"{zeros} weights of {name!r} are exactly 0 at sparsity 0", expected="a dense network")
+    for name, zeros in held_at_zero(seen).items():
+        fail(got=f"{zeros} weights of {name!r} are exactly 0 at sparsity 0", expected="a dense network")
     if equal_states(seen.result.weights, state_of(seen.result, "initial"), seen.names):
         pruned = run(subject, case, sparsity=0.73)
         start = masked(state_of(pruned.result, "initial"), pruned.mask)

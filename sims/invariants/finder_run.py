@@ -128,6 +128,21 @@ class Run:
         return max((index for index in entries if end is None or index <= end), default=entries[-1])
 
 
+def changed_by_hand(seen: Run, end: int) -> bool:
+    """Whether weights differ at a pass from what the last step left, other than by masking or rewinding them."""
+    left: dict[int, State] = {}
+    for event in seen.events[:end]:
+        if event.kind == "step":
+            left[event.model] = event.state
+        elif event.model in left:
+            before = left.pop(event.model)
+            for name in seen.names:
+                now = event.state[name]
+                if bool(((now != before[name]) & (now != 0) & (now != seen.given[name])).any()):
+                    return True
+    return False
+
+
 def run(subject: Subject, case: Case, *, world: int = 1, repeat: int = 0, **changes: Any) -> Run:
     """The finder's run on a case, under a state of the global generators; runs are remembered by their arguments."""
     case = {**case, **changes}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from unilth.sims.invariants import problems
-from unilth.sims.invariants.finder_run import Run, equal_states, masked, run, state_of
+from unilth.sims.invariants.finder_run import Run, changed_by_hand, equal_states, masked, run, state_of
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import State
 
@@ -38,6 +38,34 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     fail(
         got=f".weights is a state {what}", expected="one state of the trained network, parameters and buffers together"
     )
+
+
+LAST = 3
+"""At how many uses before the answer a weight must have been 0, each after a step, to be held there."""
+
+
+def held_at_zero(seen: Run) -> dict[str, int]:
+    """By layer: how many weights that are 0 in the answer were so at the last uses as well (all if none was seen).
+
+    A training that shrinks weights to 0 by itself (proximal steps for an L1 penalty) holds none, so it is not judged.
+    """
+    uses, stepped = [], False
+    for event in seen.events:
+        if stepped and event.learns:
+            uses.append(event.state)
+        stepped = event.kind == "step" or (stepped and not event.learns)
+    zeros = {name: seen.result.weights[name] == 0 for name in seen.mask}
+    for state in uses[-LAST:]:
+        zeros = {name: where & (state[name] == 0) for name, where in zeros.items()}
+    held = {name: int(where.sum()) for name, where in zeros.items() if bool(where.any())}
+    by_itself = any(
+        event.before is not None and bool((zeros[name] & (event.state[name] == 0) & (event.before[name] != 0)).any())
+        for event in seen.steps()
+        for name in held
+    )
+    if by_itself or (held and changed_by_hand(seen, len(seen.events))):
+        raise NotJudged("weights are 0 that training may have brought there, as a proximal step does")
+    return held
 
 
 def _judge_trained(seen: Run, wanted: State) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases
-from unilth.sims.invariants.finder_run import Run, equal_states, masked, run, state_of
+from unilth.sims.invariants.finder_run import Run, changed_by_hand, equal_states, masked, run, state_of
 from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, State
@@ -133,7 +133,7 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         if not seen.steps():
             raise
     candidates = [seen.given, *(event.state for event in seen.events[:end])]
-    changed = _changed_by_hand(seen, end)
+    changed = changed_by_hand(seen, end)
     trained = any(event.kind == "step" for event in seen.events[:end])
     if subject.claims.rewinds and trained:
         start = state_of(seen.result, "initial")
@@ -146,21 +146,6 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
             expected="the largest magnitudes of some state of the network"
             + (" in training" if subject.claims.rewinds and trained else ""),
         )
-
-
-def _changed_by_hand(seen: Run, end: int) -> bool:
-    """Whether weights differ at a pass from what the last step left, other than by masking or rewinding them."""
-    left: dict[int, State] = {}
-    for event in seen.events[:end]:
-        if event.kind == "step":
-            left[event.model] = event.state
-        elif event.model in left:
-            before = left.pop(event.model)
-            for name in seen.names:
-                now = event.state[name]
-                if bool(((now != before[name]) & (now != 0) & (now != seen.given[name])).any()):
-                    return True
-    return False
 
 
 def _largest(seen: Run, state: State, scope: str) -> bool:

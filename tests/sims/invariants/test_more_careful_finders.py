@@ -176,11 +176,48 @@ class LearnsFromATeacher(OneShot):
         return super().order(n)
 
 
+@ticket_finder(keeps="largest", scope="global")
+class ShrinksInEveryStep(OneShot):
+    """Proximal gradient descent under an L1 penalty: some weights come to be exactly 0, though none is pruned."""
+
+    momentum, decay = 0.0, 0.0
+
+    def apply(self):
+        with torch.no_grad():
+            for weight in self.prunable().values():
+                weight.copy_(F.softshrink(weight, 1e-3))
+        super().apply()
+
+    def rewind(self):
+        """Weights stay where they are."""
+
+
+@ticket_finder(keeps="largest", scope="global")
+class HoldsOneAtZero(OneShot):
+    """At sparsity 0 one weight is pruned, and the mask does not say so."""
+
+    def apply(self):
+        super().apply()
+        with torch.no_grad():
+            self.network.get_parameter(next(iter(self.mask)))[0, 0] = 0.0
+
+    def rewind(self):
+        """Weights stay where they are."""
+
+
+def test_a_weight_that_is_held_at_zero_is_told_from_one_that_is_shrunk():
+    (row,) = check(HoldsOneAtZero, budget="quick", only="finder-sparsity-zero").invariants
+    assert row.status == "violated" and row.got == "1 weights of 'first.weight' are exactly 0 at sparsity 0"
+    (row,) = check(ShrinksInEveryStep, budget="quick", only="finder-sparsity-zero").invariants
+    assert row.status == "not-applicable" and "as a proximal step does" in row.note
+
+
 JUDGED = {  # what is judged all the same
     LogsTheAccuracy: "finder-stops-early", LooksTwiceAnEpoch: "finder-keeps-largest",
     StopsBySquaredError: "finder-keeps-largest", MasksInAHook: "finder-zero-after-every-step",
     MasksInHooksOfLayers: "finder-zero-after-every-step", best_of_three_starts: "finder-rewinds",
-    DrawsInPlace: "finder-rewinds", LearnsFromATeacher: "finder-rewinds",
+    ShrinksInEveryStep: "finder-zero-after-every-step", DrawsInPlace: "finder-rewinds",
+    LearnsFromATeacher: "finder-rewinds",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.sims.invariants.recorded import MASK, PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import check, observe
 from unilth.sims.invariants import finder_training as training
-from unilth.sims.invariants.finder_run import equal_states
+from unilth.sims.invariants.finder_run import changed_by_hand, equal_states
 from unilth.sims.invariants.invariant import NotJudged
 from unilth.sims.invariants.twins_finder import OneShot
 
@@ -139,8 +139,8 @@ def test_an_answer_from_before_the_phase_is_not_rewound():
     ],
 )  # fmt: skip
 def test_changes_by_hand_are_neither_masking_nor_rewinding(events, changed):
-    assert training._changed_by_hand(recorded(events), len(events)) == changed
-    assert not training._changed_by_hand(recorded(events), 1)
+    assert changed_by_hand(recorded(events), len(events)) == changed
+    assert not changed_by_hand(recorded(events), 1)
 
 
 def test_where_states_are_missing_a_ranking_is_not_judged():

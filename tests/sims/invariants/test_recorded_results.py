@@ -199,6 +199,32 @@ def test_a_dense_ticket_holds_no_weight_at_zero():
     assert verdict(judge, recorded(mask=full, weights=state(**PRUNED))) == held
 
 
+ZERO, ALIVE = state(a_weight=[[4, 3, 0, 2]]), state()
+
+
+@pytest.mark.parametrize(
+    ("events", "got"),
+    [
+        ([], "held"), ([forward(ALIVE)], "held"), ([forward(ALIVE), step(ALIVE), forward(ZERO)], "held"),
+        ([forward(ALIVE), step(ALIVE), forward(ALIVE)], ""), ([step(ALIVE), *[forward(ZERO)] * 2], "held"),
+        ([step(ALIVE), forward(ZERO), forward(ALIVE)], "held"),  # another point on the way to the step
+        ([step(ALIVE), forward(ZERO, learns=False), forward(ALIVE)], ""),
+        ([step(ALIVE), forward(ALIVE), *[step(ALIVE), forward(ZERO)] * 2], ""),
+        ([step(ALIVE), forward(ALIVE), *[step(ALIVE), forward(ZERO)] * 3], "held"),
+        ([step(ALIVE), forward(state(a_weight=[[3.9, 3, 0, 2]]))], "shrunk"),
+        ([step(ZERO, before=ALIVE), forward(ZERO)], "shrunk"), ([step(ZERO, before=ZERO), forward(ZERO)], "held"),
+        ([step(state(b_weight=[[5], [0]]), before=ALIVE), forward(ZERO)], "held"),  # another one was
+    ],
+)  # fmt: skip
+def test_a_weight_that_is_zero_for_once_is_not_held_there(events, got):
+    full = {"a.weight": [[1, 1, 1, 1]], "b.weight": [[1], [1]]}
+    texts = {
+        "": "", "held": "1 weights of 'a.weight' are exactly 0 at sparsity 0",
+        "shrunk": "not judged: weights are 0 that training may have brought there, as a proximal step does",
+    }  # fmt: skip
+    assert verdict(results.check_dense, recorded(events, mask=full, weights=ZERO)) == texts[got]
+
+
 def test_the_optimizers_state_is_zero_under_the_mask():
     seen = recorded([*FINAL, step(state(**PRUNED))])
     why = "not judged: the optimizer keeps no state for the weights"
