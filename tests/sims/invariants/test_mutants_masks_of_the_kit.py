@@ -122,8 +122,8 @@ def test_a_mask_that_stays_on_the_cpu_is_noticed(monkeypatch):
     assert row.got == "the mask of 'a' on cpu" and row.expected == "on meta, where its scores lie"
 
 
-@pytest.mark.parametrize("weight", [3, [[[[[3]]]]], [[[[[1, 2], [3, 4]]]]]])
-def test_a_single_number_and_five_dimensions_have_a_layout_too(weight):
+@pytest.mark.parametrize("weight", [[3], [[[[[3]]]]], [[[[[1, 2], [3, 4]]]]]])
+def test_a_single_weight_and_five_dimensions_have_a_layout_too(weight):
     for rule in (global_magnitude, layer_magnitude):
         assert judged(rule, "mask-layout", scores={"a": weight, "b": [5, 6]}, sparsity=0.5).status == "passed"
 
