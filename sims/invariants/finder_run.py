@@ -52,26 +52,30 @@ class Run:
     def starts(self) -> list[State]:
         """The state as given, and those from which a network began to learn.
 
-        That is where a model learns for the first time, unless its weights are ones that a step left (of a network that
-        it was copied from, under a mask or not), and where weights were drawn anew in place: then they are like none
-        that a step left before.
+        That is where the first model learns for the first time, and where weights were drawn anew, for another model or
+        in place: then they are like none that were trained before, and are none of a start under a mask.
         """
-        found, left = [self.given], list[State]()
+        found, trained = [self.given], list[State]()
         stepped: dict[int, bool] = {}
         for event in self.events:
             if event.kind == "step":
-                left.append(event.state)
+                trained.append(event.state)
                 stepped |= {event.model: True} if event.model in stepped else {}
             elif event.learns and event.model not in stepped:
-                if len(found) == 1 or not self._derived(event.state, left):
+                if len(found) == 1 or self._drawn(event.state, trained, found):
                     found.append(event.state)
                 stepped[event.model] = False
             elif event.learns and stepped[event.model]:
                 stepped[event.model] = False
-                drawn = all(self._likeness(event.state, state) < ALIKE for state in reversed(left))
-                if drawn and not self._derived(event.state, found):
+                if self._drawn(event.state, trained, found):
                     found.append(event.state)
+            if event.learns:
+                trained.append(event.state)  # where a finder takes steps by hand, none leaves a state
         return found
+
+    def _drawn(self, state: State, trained: list[State], found: list[State]) -> bool:
+        unlike = all(self._likeness(state, other) < ALIKE for other in reversed(trained))
+        return unlike and not self._derived(state, found)
 
     def _derived(self, state: State, others: list[State]) -> bool:
         """Whether the weights of a state that are not 0 are those of another one."""

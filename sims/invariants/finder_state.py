@@ -47,8 +47,12 @@ LAST = 3
 def held_at_zero(seen: Run) -> dict[str, int]:
     """By layer: how many weights that are 0 in the answer were so at the last uses as well (all if none was seen).
 
-    A training that shrinks weights to 0 by itself (proximal steps for an L1 penalty) holds none, so it is not judged.
+    So are those that were put to 0 after the last step, when all others are what it left. A training that shrinks
+    weights to 0 by itself (proximal steps for an L1 penalty) holds none, so it is not judged.
     """
+    pruned = _pruned_at_the_end(seen)
+    if pruned:
+        return pruned
     uses, stepped = [], False
     for event in seen.events:
         if stepped and event.learns:
@@ -66,6 +70,18 @@ def held_at_zero(seen: Run) -> dict[str, int]:
     if by_itself or (held and changed_by_hand(seen, len(seen.events))):
         raise NotJudged("weights are 0 that training may have brought there, as a proximal step does")
     return held
+
+
+def _pruned_at_the_end(seen: Run) -> dict[str, int]:
+    """By layer: how many weights the answer has at 0 that the last step left elsewhere, and it changed no other."""
+    steps = seen.steps()
+    if not steps:
+        return {}
+    pairs = {name: (seen.result.weights[name], steps[-1].state[name]) for name in seen.mask}
+    if not all(bool(((now == then) | (now == 0)).all()) for now, then in pairs.values()):
+        return {}
+    counts = {name: int(((now == 0) & (then != 0)).sum()) for name, (now, then) in pairs.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _judge_trained(seen: Run, wanted: State) -> None:

@@ -166,12 +166,13 @@ def _judge_loss(seen: Run, end: int) -> None:
     for event in seen.events[:end]:
         if not event.learns or event.rows is None or event.logits is None or event.pull is None:
             continue
-        known = [(row, place) for row, place in enumerate(places(event.rows, inputs)) if place is not None]
-        if not known or event.logits.dim() != 2:
+        if event.logits.dim() != 2 or len(event.rows) != len(event.logits):
             continue
-        at, where = (torch.tensor(part) for part in zip(*known, strict=True))
-        logits, pull = event.logits[at].double(), event.pull[at].double()
-        wanted = logits.softmax(1) - F.one_hot(labels[where], logits.shape[1])
+        logits, pull = event.logits.double(), event.pull.double()
+        guessed = pull.argmin(1)  # of a row that is augmented: cross-entropy pulls one logit up and all others down
+        pairs = zip(places(event.rows, inputs), guessed, strict=True)
+        meant = torch.stack([guess if place is None else labels[place] for place, guess in pairs])
+        wanted = logits.softmax(1) - F.one_hot(meant, logits.shape[1])
         size = float(wanted.square().sum())
         if size < LOSS_ROUNDING:  # every row is learned by heart
             continue

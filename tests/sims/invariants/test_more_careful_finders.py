@@ -260,3 +260,65 @@ class StartsLateInPlace(StartsLate):
 def test_a_state_that_training_came_to_is_no_start(finder):
     (row,) = check(finder, budget="quick", only="finder-initial-is-initial").invariants
     assert row.status == "violated", row
+
+
+@ONE_SHOT
+class StartsLateWithNoise(StartsLate):
+    """A copy that is moved a little: its weights are those of no step."""
+
+    def rewind(self):
+        chance = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for name in self.prunable():
+                weight = self.network.get_parameter(name)
+                weight += 1e-4 * torch.randn(weight.shape, generator=chance)
+        super().rewind()
+
+
+@ONE_SHOT
+class ForgetsTheDenseStart(OneShot):
+    """The start under the mask is answered for the start."""
+
+    def rewind(self):
+        super().rewind()
+        self.initial = {name: value * self.mask.get(name, 1) for name, value in self.initial.items()}
+        self.network = copy.deepcopy(self.network)
+        self.apply()
+
+
+@pytest.mark.parametrize("finder", [StartsLateWithNoise, ForgetsTheDenseStart], ids=lambda one: one.__name__)
+def test_what_is_like_a_trained_state_or_a_start_under_the_mask_is_no_start(finder):
+    (row,) = check(finder, budget="quick", only="finder-initial-is-initial").invariants
+    assert row.status == "violated", row
+
+
+@ticket_finder(keeps="largest", scope="global")
+def prunes_at_the_end(network, data, sparsity, *, seed):
+    """Three tenths go after training, whatever is asked; the mask says what was asked."""
+    finder = OneShot(network, data, sparsity, seed=seed)
+    first = next(iter(finder.mask))
+    with torch.no_grad():
+        finder.weights[first] *= finder.weights[first].abs() >= finder.weights[first].abs().quantile(0.3)
+    return finder
+
+
+def test_what_is_put_to_zero_after_the_last_step_is_pruned():
+    (row,) = check(prunes_at_the_end, budget="quick", only="finder-sparsity-zero").invariants
+    assert row.status == "violated" and row.got == "384 weights of 'first.weight' are exactly 0 at sparsity 0"
+
+
+@STOPS
+class KeepsTheLastOfNoisyRows(StoppedTicket):
+    """The rows are augmented, so that no label is known by its row; the last weights are kept."""
+
+    def rows(self):
+        inputs, labels = super().rows()
+        return inputs + 0.01 * torch.rand(inputs.shape, generator=torch.Generator().manual_seed(4)), labels
+
+    def restore(self, state):
+        pass
+
+
+def test_cross_entropy_is_known_by_its_gradients_on_augmented_rows_too():
+    (row,) = check(KeepsTheLastOfNoisyRows, budget="quick", only="finder-stops-early").invariants
+    assert row.status == "violated", row
