@@ -60,10 +60,12 @@ NEW, HALF = (
         ([use(DENSE), left(SECOND)], [DENSE]),
         ([use(DENSE), left(SECOND), use(SECOND), left(NEW), use(NEW)], [DENSE]),
         ([left(SECOND), use(SECOND), left(SECOND)], [SECOND]),  # the first in any case
-        ([use({}), left(DENSE), use(SECOND, model=1)], [{}, SECOND]),
+        ([use({}), left(DENSE), use(NEW, model=1)], [{}, NEW]),
+        ([use({}), left(DENSE), use(SECOND, model=1)], [{}]),  # like what was trained before
+        ([use(NEW), use({}, model=1), left(DENSE, model=1), use(NEW, model=2)], [NEW]),
         ([use({}), left(DENSE), use(DENSE, model=1)], [{}]), ([use({}), left(DENSE), use(HALF, model=1)], [{}]),
         ([use({}), left(DENSE), left(SECOND), use(HALF, model=1)], [{}]),
-        ([use({}), left(SECOND), use(HALF, model=1), left(DENSE, model=1), use(HALF, model=2)], [{}, HALF]),
+        ([use({}), left(SECOND), use(NEW, model=1), left(DENSE, model=1), use(NEW, model=2)], [{}, NEW]),
         ([use({}), left(DENSE), use(SECOND)], [{}]),  # like the one before
         ([use({}), left(DENSE), use(NEW)], [{}, NEW]), ([use({}), left(NEW), left(DENSE), use(NEW)], [{}]),
         ([use({}), left(DENSE), use(NEW), use(NEW), left(DENSE), use(NEW)], [{}, NEW]),

@@ -200,18 +200,20 @@ def test_a_dense_ticket_holds_no_weight_at_zero():
 
 
 ZERO, ALIVE = state(a_weight=[[4, 3, 0, 2]]), state()
+OTHER = state(a_weight=[[5, 3, 1, 2]])  # more than the zero differs from it
 
 
 @pytest.mark.parametrize(
     ("events", "got"),
     [
         ([], "held"), ([forward(ALIVE)], "held"), ([forward(ALIVE), step(ALIVE), forward(ZERO)], "held"),
-        ([forward(ALIVE), step(ALIVE), forward(ALIVE)], ""), ([step(ALIVE), *[forward(ZERO)] * 2], "held"),
+        ([forward(ALIVE), step(ALIVE), forward(ALIVE)], "held"),  # pruned after the last step
+        ([forward(OTHER), step(OTHER), forward(OTHER)], ""), ([step(ALIVE), *[forward(ZERO)] * 2], "held"),
         ([step(ALIVE), forward(ZERO), forward(ALIVE)], "held"),  # another point on the way to the step
-        ([step(ALIVE), forward(ZERO, learns=False), forward(ALIVE)], ""),
-        ([step(ALIVE), forward(ALIVE), *[step(ALIVE), forward(ZERO)] * 2], ""),
+        ([step(OTHER), forward(ZERO, learns=False), forward(OTHER)], ""),
+        ([step(OTHER), forward(OTHER), *[step(OTHER), forward(ZERO)] * 2], ""),
         ([step(ALIVE), forward(ALIVE), *[step(ALIVE), forward(ZERO)] * 3], "held"),
-        ([step(ALIVE), forward(state(a_weight=[[3.9, 3, 0, 2]]))], "shrunk"),
+        ([step(OTHER), forward(state(a_weight=[[3.9, 3, 0, 2]]))], "shrunk"),
         ([step(ZERO, before=ALIVE), forward(ZERO)], "shrunk"), ([step(ZERO, before=ZERO), forward(ZERO)], "held"),
         ([step(state(b_weight=[[5], [0]]), before=ALIVE), forward(ZERO)], "held"),  # another one was
     ],

@@ -204,7 +204,7 @@ def test_without_a_gradient_the_loss_is_not_known(lost):
             setattr(event, lost, None)
     assert stopping([*events, LAST]) == UNSEEN
     strange = [learns(event.state, (7.0,)) if event.learns else event for event in epochs(*WORSE)]
-    assert stopping([*strange, LAST]) == UNSEEN
+    assert stopping([*strange, LAST]) not in (UNSEEN, ACCUSED)  # the loss is known, how many rows an epoch has is not
     flat = epochs(*WORSE)
     for event in flat:
         if event.learns:
