@@ -275,7 +275,7 @@ class Search:
         if what:
             if self.checkpoint:
                 self.checkpoint.remove()  # it would only diverge again
-            raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}), {what}: lower lr")
+            raise UserError(f"training diverged in the phase {phase.name!r} (lr {phase.lr}), {what}")
         self.rows += outcome.rows
         self.phases.append(
             {

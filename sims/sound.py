@@ -13,17 +13,18 @@ from unilth.sims.masks import Mask
 
 
 def diverged(state: Mapping[str, Tensor], start: Mapping[str, Tensor], row: Mapping[str, Any] | None) -> str | None:
-    """What says that training diverged, or None.
+    """What says that training diverged, with the remedy, or None.
 
     ``state`` are the weights and buffers after a phase, ``start`` those before all training, ``row`` the epoch that
     they are from. An infinity that was there from the start, as in a causal mask, is none of training's.
     """
     for name, value in state.items():
         if not finite(value) and not (name in start and same_bits(value, start[name])):
-            return f"{name} is not finite"
-    for key in ("train_loss", "validation_loss"):
-        if row is not None and not math.isfinite(row[key]):
-            return f"the {key.replace('_', ' ')} is {row[key]}"
+            return f"{name} is not finite: lower lr"
+    if row is not None and not math.isfinite(row["train_loss"]):
+        return f"the train loss is {row['train_loss']}: lower lr"
+    if row is not None and not math.isfinite(row["validation_loss"]):
+        return f"the validation loss is {row['validation_loss']}: lower lr, or look at evaluation mode"
     return None
 
 

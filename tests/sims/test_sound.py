@@ -27,12 +27,17 @@ FINE = {"train_loss": 1.0, "validation_loss": 2.0}
         ({"w": ZERO}, {"w": ZERO}, FINE, None),
         ({"w": ZERO}, {"w": ZERO}, None, None),  # a phase without an epoch
         ({"w": INF}, {"w": INF.clone()}, FINE, None),  # a causal mask
-        ({"w": -INF}, {"w": INF}, FINE, "w is not finite"),
-        ({"w": NAN}, {"w": ZERO}, FINE, "w is not finite"),
-        ({"w": INF}, {}, FINE, "w is not finite"),
-        ({"w": INF.to(torch.float8_e5m2)}, {"w": ZERO.to(torch.float8_e5m2)}, FINE, "w is not finite"),
-        ({"w": ZERO}, {"w": ZERO}, FINE | {"train_loss": torch.inf}, "the train loss is inf"),
-        ({"w": ZERO}, {"w": ZERO}, FINE | {"validation_loss": torch.nan}, "the validation loss is nan"),
+        ({"w": -INF}, {"w": INF}, FINE, "w is not finite: lower lr"),
+        ({"w": NAN}, {"w": ZERO}, FINE, "w is not finite: lower lr"),
+        ({"w": INF}, {}, FINE, "w is not finite: lower lr"),
+        ({"w": INF.to(torch.float8_e5m2)}, {"w": ZERO.to(torch.float8_e5m2)}, FINE, "w is not finite: lower lr"),
+        ({"w": ZERO}, {"w": ZERO}, FINE | {"train_loss": torch.inf}, "the train loss is inf: lower lr"),
+        (
+            {"w": ZERO},
+            {"w": ZERO},
+            FINE | {"validation_loss": torch.nan},
+            "the validation loss is nan: lower lr, or look at evaluation mode",
+        ),
     ],
 )
 def test_what_says_that_training_diverged(state, start, losses, what):
@@ -72,7 +77,7 @@ def test_what_is_no_ticket(weights, initial, what):
         ),
         (
             {"recipe": "omp", "epochs": 3, "examples": 60, "lr": 1e4},
-            r"in the phase 'tune' \(lr 10000.0\), the validation loss is nan: lower lr",
+            r"in the phase 'tune' \(lr 10000.0\), the validation loss is nan: lower lr, or look at evaluation mode",
         ),
     ],
 )
