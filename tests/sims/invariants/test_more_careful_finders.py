@@ -263,16 +263,18 @@ def test_a_state_that_training_came_to_is_no_start(finder):
 
 
 @ONE_SHOT
-class StartsLateWithNoise(StartsLate):
-    """A copy that is moved a little: its weights are those of no step."""
+class StartsLateWithNoise(OneShot):
+    """A copy of what was trained, moved a little, is answered for the start: its weights are those of no step."""
 
-    def rewind(self):
-        chance = torch.Generator().manual_seed(3)
+    def search(self):
+        self.train(self.free_epochs)
+        self.network = copy.deepcopy(self.network)
         with torch.no_grad():
             for name in self.prunable():
                 weight = self.network.get_parameter(name)
-                weight += 1e-4 * torch.randn(weight.shape, generator=chance)
-        super().rewind()
+                weight += 1e-4 * torch.randn(weight.shape, generator=self.chance)
+        self.initial = self.remember()
+        super().search()
 
 
 @ONE_SHOT
@@ -313,7 +315,7 @@ class KeepsTheLastOfNoisyRows(StoppedTicket):
 
     def rows(self):
         inputs, labels = super().rows()
-        return inputs + 0.01 * torch.rand(inputs.shape, generator=torch.Generator().manual_seed(4)), labels
+        return inputs + 0.05 * torch.randn(inputs.shape, generator=self.chance), labels
 
     def restore(self, state):
         pass
