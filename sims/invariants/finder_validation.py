@@ -110,8 +110,8 @@ def check_stops(subject: Subject, case: Case) -> None:
     if not seen.steps():
         raise NotJudged("no optimizer step on the network was seen")
     if not evaluations(seen):
-        looks = [event.rows for event in seen.events if _looks(event) and event.rows is not None]
-        if all(None not in places(rows, seen.pristine.train[0]) for rows in looks):
+        looks = [event.rows for event in seen.events if _looks(event)]  # None where no tensor came first
+        if all(rows is not None and None not in places(rows, seen.pristine.train[0]) for rows in looks):
             what = "passes over training rows only" if looks else "no pass over the validation split"
             fail(
                 got=f"{what} in evaluation mode", expected="one over the validation split after each epoch, to stop by"

@@ -113,13 +113,16 @@ class Observer:
             event = Event("forward", self.snapshot(module), module.training, rows, model=number)
             self._open.append((event, module, {}))
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         if not self._open or _transformed():
             return
         if all(module is not model for model in self.models):
             self._used(module)
             return
         event, model, used = self._open.pop()
+        if not args and len(named) == 1:  # a hook on entering is not told what was given by keyword
+            (given,) = named.values()
+            event.rows = given.detach().clone() if isinstance(given, Tensor) else None
         used = {**(self.values(model) or {}), **used}  # what is in no layer of its own is looked at now
         changed = {
             name: value.detach().clone()
@@ -207,7 +210,7 @@ class Observer:
         """Hooks on for the block, and off again whatever happens."""
         handles = [
             register_module_forward_pre_hook(self._quietly(self._enter)),
-            register_module_forward_hook(self._quietly(self._leave)),
+            register_module_forward_hook(self._quietly(self._leave), with_kwargs=True),
             register_optimizer_step_pre_hook(self._quietly(self._steps)),
             register_optimizer_step_post_hook(self._quietly(self._stepped)),
         ]

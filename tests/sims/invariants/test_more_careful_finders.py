@@ -324,3 +324,38 @@ class KeepsTheLastOfNoisyRows(StoppedTicket):
 def test_cross_entropy_is_known_by_its_gradients_on_augmented_rows_too():
     (row,) = check(KeepsTheLastOfNoisyRows, budget="quick", only="finder-stops-early").invariants
     assert row.status == "violated", row
+
+
+class ByKeyword:
+    """Calls the network as `network(x=rows)`."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def __call__(self, rows):
+        return self.network(x=rows)
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
+class NamesTheRows(StoppedTicket):
+    def duplicate(self, network):
+        return ByKeyword(super().duplicate(network))
+
+
+@STOPS
+class NamesTheRowsAndStops(NamesTheRows):
+    pass
+
+
+@STOPS
+class NamesTheRowsAndKeepsTheLast(NamesTheRows):
+    def restore(self, state):
+        pass
+
+
+def test_rows_may_be_given_by_keyword():
+    for finder, status in ((NamesTheRowsAndStops, "passed"), (NamesTheRowsAndKeepsTheLast, "violated")):
+        (row,) = check(finder, budget="quick", only="finder-stops-early").invariants
+        assert row.status == status, row

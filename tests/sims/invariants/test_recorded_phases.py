@@ -51,6 +51,13 @@ NEW, HALF = (
     {"a_weight": [[1, -2, 1, -2]], "b_weight": [[1], [-1]]},
     {"a_weight": [[4, 3, 0, 8]], "b_weight": [[0], [9]]},
 )
+LARGE, LOW = (
+    {"a_weight": [[8, 9, 7, 7]], "b_weight": [[9], [8]]},
+    {"a_weight": [[-8, -9, -7, -7]], "b_weight": [[-9], [-8]]},
+)
+BELOW = {"a_weight": [[-4, -3, -1, -2]], "b_weight": [[-5], [2]]}
+FEW = {"a_weight": [[0, 0, 1.1, 0]], "b_weight": [[0], [2.1]]}
+MOVED = {"a_weight": [[1, -2, 1, -2.1]], "b_weight": [[1], [-1]]}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,12 @@ NEW, HALF = (
         ([use({}), left(DENSE), use({}), use(NEW)], [{}]),  # another point on the way to the step
         ([use({}), left(DENSE, model=1), use(NEW)], [{}]),
         ([use(NEW), left({}), use(NEW | {"a_weight": [[1, -2, 0, 0]]})], [NEW]),  # rewound and masked
+        ([use(NEW), left(NEW), use(UNDER, model=1)], [NEW]),  # the given one, masked
+        ([use(NEW), left(NEW), use(LARGE, model=1)], [NEW, LARGE]),
+        ([use(NEW), left(NEW), use(LOW, model=1)], [NEW, LOW]),
+        ([use({}), left(BELOW), use(BELOW | {"a_weight": [[-4, -3, -1, -2.1]]}, model=1)], [{}]),
+        ([use({}), left(DENSE), use(FEW, model=1)], [{}]),  # like the few that it has
+        ([use({}), use(NEW), use(MOVED, model=1)], [{}]),  # steps were taken by hand
     ],
 )  # fmt: skip
 def test_training_starts_where_a_network_first_learns_or_is_drawn_anew(events, starts):

@@ -156,6 +156,27 @@ def test_two_states_between_two_steps_leave_open_which_one_steers(after, judged)
     assert found == (ACCUSED if judged else open_)
 
 
+def test_a_second_state_after_the_stop_leaves_open_what_one_before_it_left_open():
+    events = epochs(*WORSE)
+    events.insert(3, look(weights(9), 0.1))
+    assert stopping([*events, look(weights(8), 0.1), LAST]).startswith("not judged: several states")
+
+
+def test_passes_in_evaluation_mode_over_other_rows_than_those_held_out():
+    end = "in evaluation mode"
+    trained = [step(state()), look(state(), 0.5, (1.0, 2.0))]
+    assert stopping(trained) == f"passes over training rows only {end}"
+    nothing = f"no pass over the validation split {end}"
+    assert stopping([step(state()), look(state(), 0.5, (1.0,), learns=True)]) == nothing
+    assert stopping([step(state()), look(state(), 0.5, (7.0,), training=True)]) == nothing
+    unknown = "not judged: no evaluation was recognised as one of the validation split given"
+    assert stopping([*trained, look(state(), 0.5, (1.0, 7.0))]) == unknown
+    assert stopping([*trained, look(state(), 0.5, (5.0,))]) == unknown, "a part of it"
+    silent = look(state(), 0.5)
+    silent.rows = None
+    assert stopping([step(state()), silent]) == unknown, "no tensor came first"
+
+
 def test_the_mean_of_batches_may_steer_as_well():
     """One row of two has a loss of 0 in a pass of two batches; a third batch counts it twice."""
 
@@ -205,11 +226,12 @@ def test_without_a_gradient_the_loss_is_not_known(lost):
     assert stopping([*events, LAST]) == UNSEEN
     strange = [learns(event.state, (7.0,)) if event.learns else event for event in epochs(*WORSE)]
     assert stopping([*strange, LAST]) not in (UNSEEN, ACCUSED)  # the loss is known, how many rows an epoch has is not
-    flat = epochs(*WORSE)
-    for event in flat:
-        if event.learns:
-            event.logits = torch.zeros(3)
-    assert stopping([*flat, LAST]) == UNSEEN
+    for shape in ((3,), (3, 2, 1)):
+        odd = epochs(*WORSE)
+        for event in odd:
+            if event.learns:
+                event.logits = torch.zeros(shape)
+        assert stopping([*odd, LAST]) == UNSEEN
 
 
 PARTS = "not judged: there is more than one evaluation in an epoch of training rows"
@@ -229,6 +251,14 @@ def test_patience_counts_epochs_of_training_rows(passes, judged):
     now = events[6].state
     events[6:7] = [step(now, by=0) if one is None else learns(now, one) for one in passes]
     assert stopping([*events, LAST]) == (ACCUSED if judged else PARTS)
+
+
+def test_the_epochs_until_the_stop_count_and_no_later_ones():
+    last = epochs(*WORSE)
+    last[9] = learns(last[9].state, (1.0,))
+    assert stopping([*last, LAST]) == PARTS
+    goes_on = [learns(weights(4), (1.0,)), step(weights(5), by=0), look(weights(5), 0.8), forward(weights(5))]
+    assert stopping([*epochs(*WORSE), *goes_on]) == ACCUSED
 
 
 def test_what_was_trained_before_the_first_evaluation_is_no_epoch():

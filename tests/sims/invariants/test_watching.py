@@ -34,7 +34,7 @@ def test_the_network_is_known_by_its_class_or_by_its_tensors():
     assert len(seen(Other(), ROWS)) == 1, "a copy of another class"
     assert seen(Other(), ROWS, 2.0) == [], "what is called otherwise is something else"
     (by_name,) = seen(Tiny(), x=ROWS)
-    assert by_name.rows is None and by_name.logits is not None
+    assert torch.equal(by_name.rows, ROWS) and by_name.logits is not None
 
 
 def test_the_rows_are_the_first_argument():
@@ -138,3 +138,20 @@ def test_states_are_shared_where_nothing_changed():
         model.b(torch.ones(1, 1))  # a layer by itself
     first, second = observer.events
     assert first.state is second.state and not observer.blind
+
+
+def test_rows_given_by_keyword_are_seen():
+    model, observer = Tiny(), Observer(Tiny())
+    with observer.watching():
+        model(x=ROWS)
+    (event,) = observer.events
+    assert torch.equal(event.rows, ROWS) and event.rows is not ROWS
+
+    class Loose(Tiny):
+        def forward(self, x=None, scale=1.0):
+            return super().forward(ROWS if x is None else x)
+
+    loose, observer = Loose(), Observer(Loose())
+    with observer.watching():
+        loose(scale=2.0), loose(x=ROWS, scale=2.0), loose(ROWS[:1], scale=2.0)
+    assert [None if event.rows is None else len(event.rows) for event in observer.events] == [None, None, 1]
