@@ -150,7 +150,7 @@ def test_an_answer_from_before_the_phase_is_not_rewound():
         ([use(DENSE), left(DENSE), use({})], False), ([use(DENSE), left(SECOND), use(UNDER)], False),
         ([use(DENSE), left(DENSE), use(TRAINED, model=1)], False), ([use(TRAINED), use(SECOND), left(SECOND)], False),
         ([use(DENSE), left(DENSE), use(DENSE), use(TRAINED)], False), ([left(DENSE), use(TRAINED, learns=False)], True),
-        ([left({}), use({"a_bias": [9]})], False),
+        ([left({}), use({"a_bias": [9]})], False), ([left(DENSE), use(DENSE | {"b_weight": [[-1], [2]]})], True),
     ],
 )  # fmt: skip
 def test_changes_by_hand_are_neither_masking_nor_rewinding(events, changed):

@@ -213,6 +213,9 @@ OTHER = state(a_weight=[[5, 3, 1, 2]])  # more than the zero differs from it
         ([step(OTHER), forward(ZERO, learns=False), forward(OTHER)], ""),
         ([step(OTHER), forward(OTHER), *[step(OTHER), forward(ZERO)] * 2], ""),
         ([step(ALIVE), forward(ALIVE), *[step(ALIVE), forward(ZERO)] * 3], "held"),
+        ([step(OTHER), forward(OTHER), *[step(OTHER), forward(ZERO)] * 3], "held"),
+        ([step(OTHER), forward(ZERO), forward(OTHER)], "held"),
+        ([step(OTHER), forward(ZERO), forward(OTHER, learns=False), forward(OTHER)], "held"),
         ([step(OTHER), forward(state(a_weight=[[3.9, 3, 0, 2]]))], "shrunk"),
         ([step(ZERO, before=ALIVE), forward(ZERO)], "shrunk"), ([step(ZERO, before=ZERO), forward(ZERO)], "held"),
         ([step(state(b_weight=[[5], [0]]), before=ALIVE), forward(ZERO)], "held"),  # another one was
