@@ -130,6 +130,8 @@ def test_what_came_after_the_answer_is_not_its_training():
     assert verdict(judge, recorded(revived, weights=state(**TRAINED))).startswith(
         "3 pruned weights are not 0 at the next"
     )
+    later = [*ONCE[:4], use(TRAINED | {"a_weight": [[6, 5, 1, 0]]})]
+    assert verdict(judge, recorded(later, weights=state(**UNDER))) == "", "it is from before its training"
     nowhere = state(a_weight=[[1, 1, 0, 0]])
     assert verdict(judge, recorded(ONCE, weights=nowhere)) == ""
     assert verdict(judge, recorded([*ONCE, use(DENSE)], weights=nowhere)).startswith("3 pruned weights")

@@ -12,7 +12,8 @@ from tests.sims.invariants.recorded import CASE, FINAL, MASK, PRUNED, forward, r
 from unilth.sims.invariants import finder_abilities as abilities
 from unilth.sims.invariants import finder_result as results
 from unilth.sims.invariants.finder_run import equal_states, state_of
-from unilth.sims.invariants.invariant import Violation
+from unilth.sims.invariants.finder_state import held_at_zero
+from unilth.sims.invariants.invariant import NotJudged, Violation
 
 
 def answer(judge, part, **changes):
@@ -117,6 +118,32 @@ def test_the_initial_state_is_the_given_or_the_first_that_learned():
     trained = recorded(events, initial=third, weights=third)
     assert verdict(judge, trained) == ".initial holds the weights after training in b.weight"
     assert verdict(judge, recorded([], initial=state(b_bias=[9, 9]))).endswith("first trained weights in b.bias")
+    mixed = (
+        other | {name: value for name, value in state().items() if name == "a.weight"} | {"b.weight": third["b.weight"]}
+    )
+    assert verdict(judge, recorded(events, initial=mixed)) == got
+    two = state(a_weight=[[9] * 4], b_weight=[[7], [7]])
+    halves = recorded([forward(two), step(two)], initial=two | {"a.weight": state()["a.weight"]})
+    assert verdict(judge, halves).endswith("first trained weights in b.weight"), "one state, and not parts of two"
+
+
+@pytest.mark.parametrize(("count", "right"), [(0, True), (1, True), (2, False), (3, True), (4, False)])
+def test_buffers_of_the_initial_state_may_be_those_of_the_first_start(count, right):
+    """The given state counts 0, the first start 1, a second one 2, a third 3."""
+    new = [state(), state(a_weight=[[1, -2, 1, -2]], b_weight=[[1], [-1]])]
+    new += [
+        state(a_weight=[[-9, 9, -9, 9]], b_weight=[[-9], [-9]]),
+        state(a_weight=[[0, 5, 9, -9]], b_weight=[[-9], [9]]),
+    ]
+    starts = [one | {"bn.count": torch.tensor(number)} for number, one in enumerate(new)]
+    events = []
+    for model, start in enumerate(starts[1:]):
+        events += [forward(start, model=model), step(start, model=model)]
+    seen = recorded(events, initial=starts[3] | {"bn.count": torch.tensor(count)})
+    seen.given = starts[0]
+    assert len(seen.starts()) == 4
+    got = ".initial holds neither the given nor the first trained weights in bn.count"
+    assert verdict(results.check_initial, seen) == ("" if right else got)
 
 
 @pytest.mark.parametrize(("part", "other"), [("weights", "initial"), ("initial", "network"), ("weights", "network")])
@@ -228,6 +255,28 @@ def test_a_weight_that_is_zero_for_once_is_not_held_there(events, got):
         "shrunk": "not judged: weights are 0 that training may have brought there, as a proximal step does",
     }  # fmt: skip
     assert verdict(results.check_dense, recorded(events, mask=full, weights=ZERO)) == texts[got]
+
+
+BELOW, LESS = state(a_weight=[[5, 3, -1, 2]]), state(a_weight=[[4, 3, -1, 2]])
+LOW, HIGH = state(a_weight=[[-4, 3, 0, 2]]), state(a_weight=[[9, 3, 0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("events", "answer", "held"),
+    [
+        ([step(BELOW), forward(BELOW)], ZERO, "no"), ([step(BELOW, before=OTHER), forward(ZERO)], ZERO, "yes"),
+        ([step(ZERO, before=LESS), forward(ZERO)], ZERO, "shrunk"),
+        ([step(ALIVE), forward(ALIVE)], LOW, "no"), ([step(ALIVE), forward(ALIVE)], HIGH, "no"),
+        ([step(ALIVE), forward(ALIVE)], ZERO, "yes"),
+    ],
+)  # fmt: skip
+def test_a_weight_below_zero_is_not_held_at_zero(events, answer, held):
+    seen = recorded(events, weights=answer)
+    if held == "shrunk":
+        with pytest.raises(NotJudged, match="proximal"):
+            held_at_zero(seen)
+    else:
+        assert held_at_zero(seen) == ({"a.weight": 1} if held == "yes" else {})
 
 
 def test_the_optimizers_state_is_zero_under_the_mask():

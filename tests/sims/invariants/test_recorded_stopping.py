@@ -209,6 +209,8 @@ UNSEEN = "not judged: no gradient through the logits of training rows was seen, 
         ({"pull": (-0.5, 0.502)}, UNKNOWN), ({"pull": (-0.5, 0.5001)}, ""), ({"logits": (0.0, 1.0)}, ""),
         ({"pull": (-0.5, 0.0)}, UNKNOWN), ({"numbers": (1.0, 1.0, 2.0, 7.0)}, ""),
         ({"pull": (0.0, 0.0)}, UNKNOWN), ({"logits": (40.0, 0.0), "pull": (0.0, 0.0)}, ""),
+        ({"pull": (-0.5, 0.5008)}, ""), ({"pull": (-0.5, 0.5013)}, UNKNOWN),  # a thousandth
+        ({"logits": (11.0, 0.0), "pull": (-1.27e-5, 1.67e-5)}, ""),  # rounding of what is nearly learned by heart
     ],
 )  # fmt: skip
 def test_the_loss_is_known_by_its_gradient(how, why):
@@ -226,12 +228,22 @@ def test_without_a_gradient_the_loss_is_not_known(lost):
     assert stopping([*events, LAST]) == UNSEEN
     strange = [learns(event.state, (7.0,)) if event.learns else event for event in epochs(*WORSE)]
     assert stopping([*strange, LAST]) not in (UNSEEN, ACCUSED)  # the loss is known, how many rows an epoch has is not
-    for shape in ((3,), (3, 2, 1)):
+    for shape in ((3,), (3, 2, 1), (2, 2), (4, 2)):
         odd = epochs(*WORSE)
         for event in odd:
             if event.learns:
                 event.logits = torch.zeros(shape)
         assert stopping([*odd, LAST]) == UNSEEN
+
+
+@pytest.mark.parametrize("odd", [{"logits": (40.0, 0.0), "pull": (0.0, 0.0)}, None])
+def test_a_batch_that_tells_nothing_leaves_the_others(odd):
+    """One that is learned by heart, or with other answers than rows."""
+    events = epochs(*WORSE)
+    events[0] = learns(events[0].state, **(odd or {}))
+    if odd is None:
+        events[0].logits = torch.zeros(6, 2)
+    assert stopping([*events, LAST]) == ACCUSED
 
 
 PARTS = "not judged: there is more than one evaluation in an epoch of training rows"
