@@ -147,7 +147,8 @@ def test_under_rewinding_the_initial_values_count_where_nothing_was_trained_befo
     searched = recorded([forward(given), step(moved), forward(moved), step(moved), under])
     found = recorded([forward(given), step(state(a_weight=[[9, 8, 1, 2]])), under])
     for seen, rewinds, got in (
-        (shot, True, ""), (shot, False, ""), (looked, True, ""), (found, True, ""), (searched, False, ""), (searched, True, "in none of 3"),
+        (shot, True, ""), (shot, False, ""), (looked, True, ""), (found, True, ""),
+        (searched, False, ""), (searched, True, "in none of 3"),
     ):  # fmt: skip
         assert verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer").startswith(got)
         assert bool(verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer")) == bool(got)
