@@ -209,6 +209,16 @@ def test_a_target_without_a_name_is_replayed_as_target(target):
     assert row(check(rule, only="mask-names"), "mask-names").replay.startswith("check(target, only='mask-names', case=")
 
 
+@pytest.mark.parametrize("name", ["a_rule", "z_rule"])
+def test_a_function_is_replayed_under_its_name(name):
+    def rule(scores, sparsity, *, within=None, generator=None):
+        return {}
+
+    rule.__qualname__ = rule.__name__ = name
+    found = row(check(mask_rule(scope="other", keeps="other")(rule), only="mask-names"), "mask-names").replay
+    assert found.startswith(f"check({name}, only='mask-names', case=")
+
+
 def test_a_handler_of_the_users_own_and_other_threads_are_left_alone(interruptible):
     def mine(number, frame):
         raise AssertionError

@@ -5,12 +5,26 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.sims.invariants.recorded import FINAL, MASK, PRUNED, Tiny, forward, recorded, rows, state, step, verdict
+from tests.sims.invariants.recorded import (
+    CASE,
+    FINAL,
+    MASK,
+    PRUNED,
+    Tiny,
+    forward,
+    recorded,
+    rows,
+    state,
+    step,
+    verdict,
+)
 from unilth.sims.invariants import finder_abilities as abilities
 from unilth.sims.invariants import finder_chance as chance
 from unilth.sims.invariants import finder_penalty as penalty
 from unilth.sims.invariants import finder_training as training
 from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants.declarations import TicketFinder
+from unilth.sims.invariants.invariant import Plan, Subject, Violation
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.penalty_reading import Strength
 
@@ -152,6 +166,19 @@ def test_under_rewinding_the_initial_values_count_where_nothing_was_trained_befo
     ):  # fmt: skip
         assert verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer").startswith(got)
         assert bool(verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer")) == bool(got)
+
+
+@pytest.mark.parametrize(("rewinds", "trained"), [(True, True), (False, True), (True, False)])
+def test_the_state_of_training_is_asked_for_where_the_initial_one_does_not_count(rewinds, trained):
+    moved = state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
+    seen = recorded([forward(moved, learns=False), *[step(moved)] * trained, forward(state(**PRUNED)), step(moved)])
+    seen.given = moved
+    subject = Subject(lambda: None, TicketFinder(rewinds=rewinds, scope="layer"), Plan("quick"))
+    subject.memory[f"{sorted(CASE.items())}/1/0"] = seen
+    with pytest.raises(Violation) as found:
+        training.check_keeps_largest(subject, CASE)
+    wanted = "the largest magnitudes of some state of the network"
+    assert found.value.expected == wanted + (" in training" if rewinds and trained else "")
 
 
 @pytest.mark.parametrize(
