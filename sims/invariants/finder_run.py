@@ -17,6 +17,9 @@ from unilth.sims.invariants.observe import Event, Observer, State
 ALIKE = 0.5
 """Cosine between weights from which one state may come from the other; of 1,000 drawn anew it is 0 +- 0.03."""
 
+PARALLEL, GROWN = 1e-10, 1e-3
+"""What rounding leaves of 1 - cosine between a layer and its multiple, and by how much a multiple is another one."""
+
 
 @dataclass
 class Run:
@@ -53,7 +56,8 @@ class Run:
         """The state as given, and those from which a network began to learn.
 
         That is where the first model learns for the first time, and where weights were drawn anew, for another model or
-        in place: then they are like none that were trained before, and are none of a start under a mask.
+        in place: then they are like none that were trained before, and are none of a start under a mask; or they are
+        an earlier start, scaled. The given state is none if no network that learned was ever like it.
         """
         found, trained = [self.given], list[State]()
         stepped: dict[int, bool] = {}
@@ -71,11 +75,23 @@ class Run:
                     found.append(event.state)
             if event.learns:
                 trained.append(event.state)  # where a finder takes steps by hand, none leaves a state
-        return found
+        strange = not any(self._likeness(state, self.given) >= ALIKE for state in trained)
+        return found[1:] if strange and len(found) > 1 else found
 
     def _drawn(self, state: State, trained: list[State], found: list[State]) -> bool:
+        if any(self._scaled(state, start) for start in found):
+            return True
         unlike = all(self._likeness(state, other) < ALIKE for other in reversed(trained))
         return unlike and not self._derived(state, found)
+
+    def _scaled(self, state: State, other: State) -> bool:
+        """Whether each layer is a multiple of another state's, and not the same: no training keeps directions so."""
+        turns, grows = [], []
+        for name in self.names:
+            now, then = state[name].double().reshape(-1), other[name].double().reshape(-1)
+            turns.append(1 - float(torch.nn.functional.cosine_similarity(now, then, dim=0)))
+            grows.append(abs(float(now.norm() / then.norm()) - 1))
+        return max(turns) < PARALLEL and max(grows) > GROWN
 
     def _derived(self, state: State, others: list[State]) -> bool:
         """Whether the weights of a state that are not 0 are those of another one."""
@@ -129,7 +145,27 @@ class Run:
         if not entries:
             raise NotJudged("nothing was trained after the mask was applied")
         end = self.answered()
-        return max((index for index in entries if end is None or index <= end), default=entries[-1])
+        place = max((place for place, index in enumerate(entries) if end is None or index <= end), default=-1)
+        entries = entries[: place + 1] if place >= 0 else entries
+        while len(entries) > 1 and self._slipped(entries[-2], entries[-1]):
+            entries.pop()
+        return entries[-1]
+
+    def _slipped(self, first: int, last: int) -> bool:
+        """Whether the mask was only missing for a while between two of its entries, and no other training came between.
+
+        Dense training takes half an epoch at least, and another mask leaves most of these weights at 0.
+        """
+        model, rows, alive = self.events[last].model, 0, 0
+        if self.events[first].model != model:
+            return False
+        pruned = sum(int((~kept).sum()) for kept in self.mask.values())
+        for event in self.events[first:last]:
+            if event.kind == "forward" and event.learns and event.model == model:
+                now = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
+                rows += len(self.pristine.train[0]) if event.rows is None else len(event.rows) if now else 0
+                alive = max(alive, now)
+        return rows < len(self.pristine.train[0]) / 2 and alive > pruned / 2
 
 
 def changed_by_hand(seen: Run, end: int) -> bool:
@@ -181,6 +217,10 @@ def state_of(result: Any, part: str) -> State:
         fail(
             got=f".{part} of type {type(getattr(result, part, None)).__name__}", expected=f".{part}, a dict of tensors"
         )
+    for name, tensor in value.items():
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_nested:
+            kind = "meta" if tensor.is_meta else "nested" if tensor.is_nested else str(tensor.layout)
+            fail(got=f".{part}[{name!r}] as a {kind} tensor", expected="a dense tensor with values")
     state: State = value
     return state
 

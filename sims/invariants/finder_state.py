@@ -9,7 +9,7 @@ import torch
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_run import Run, changed_by_hand, equal_states, masked, run, state_of
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
-from unilth.sims.invariants.observe import State
+from unilth.sims.invariants.observe import Event, State
 
 
 def check_self_contained(subject: Subject, case: Case) -> None:
@@ -30,6 +30,7 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     states = [{name: value.to(wanted[name].dtype) for name, value in state.items()} for state in states]
     for state in {id(state): state for state in reversed(states)}.values():
         if equal_states(wanted, masked(state, seen.mask)):
+            _judge_together(seen, wanted)
             return
     known = any(equal_states(wanted, masked(state, seen.mask), seen.learnable) for state in states)
     if not known and _between(wanted, [masked(state, seen.mask) for state in states], seen.learnable):
@@ -40,13 +41,38 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     )
 
 
+def _judge_together(seen: Run, wanted: State) -> None:
+    """Accuse parameters of one trained state put together with buffers of another.
+
+    A state is trained that a step left, or that a training pass was entered with or left.
+    """
+    here, elsewhere, there = False, False, False
+    buffers = [name for name in wanted if name not in seen.learnable]
+    before: dict[int, Event] = {}
+    ends = [Event("end", state, model=number) for number, state in enumerate(seen.live)]
+    for event in [*seen.events, *ends]:
+        last = before.get(event.model)
+        passed = last is not None and last.training and equal_states(event.state, last.state, seen.learnable)
+        if event.kind == "step" or event.training or passed:
+            state = {name: value.to(wanted[name].dtype) for name, value in masked(event.state, seen.mask).items()}
+            same, held = (equal_states(state, wanted, names) for names in (seen.learnable, buffers))
+            here, elsewhere, there = here or (same and held), elsewhere or same, there or held
+        before[event.model] = event
+    if elsewhere and there and not here:
+        fail(
+            got=".weights has the parameters of one trained state, and the buffers (batch-norm statistics) of another",
+            expected="one state of the trained network, parameters and buffers together",
+        )
+
+
 LAST = 3
 """At how many uses before the answer a weight must have been 0, each after a step, to be held there."""
 
 
 def held_at_zero(seen: Run) -> dict[str, int]:
-    """By layer: how many weights that are 0 in the answer were so at the last uses as well (all if none was seen).
+    """By layer: how many weights that are 0 in the answer, and not from the start, were so at the last uses as well.
 
+    If no use was seen, that is all of them.
     So are those that were put to 0 after the last step, when all others are what it left. A training that shrinks
     weights to 0 by itself (proximal steps for an L1 penalty) holds none, so it is not judged.
     """
@@ -58,7 +84,8 @@ def held_at_zero(seen: Run) -> dict[str, int]:
         if stepped and event.learns:
             uses.append(event.state)
         stepped = event.kind == "step" or (stepped and not event.learns)
-    zeros = {name: seen.result.weights[name] == 0 for name in seen.mask}
+    initial = state_of(seen.result, "initial")
+    zeros = {name: (seen.result.weights[name] == 0) & (initial[name] != 0) for name in seen.mask}
     for state in uses[-LAST:]:
         zeros = {name: where & (state[name] == 0) for name, where in zeros.items()}
     held = {name: int(where.sum()) for name, where in zeros.items() if bool(where.any())}

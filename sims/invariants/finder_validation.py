@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first_case
@@ -26,7 +27,7 @@ def check_no_validation(subject: Subject, case: Case) -> None:
     held_out, recognised, strange = len(seen.pristine.validation[0]), False, 0
     for event in seen.events:
         if event.kind == "forward" and event.learns and event.rows is not None:
-            found = places(event.rows, known)
+            found = places(_learned(event, event.rows), known)
             guilty = sum(place is not None and place < held_out for place in found)
             if guilty:
                 fail(
@@ -40,6 +41,14 @@ def check_no_validation(subject: Subject, case: Case) -> None:
     _judge_statistics(seen)
     if strange:
         raise NotJudged(f"{strange} rows were trained on that are none of those given: augmented, or others")
+
+
+def _learned(event: Event, rows: Tensor) -> Tensor:
+    """The rows of a training pass from whose answers a gradient came: a loss may leave some out."""
+    pull = event.pull
+    if pull is None or pull.dim() == 0 or len(pull) != len(rows):
+        return rows
+    return rows[pull.reshape(len(pull), -1).any(1)]
 
 
 def _judge_statistics(seen: Run) -> None:
@@ -117,10 +126,17 @@ def check_stops(subject: Subject, case: Case) -> None:
                 got=f"{what} in evaluation mode", expected="one over the validation split after each epoch, to stop by"
             )
         raise NotJudged("no evaluation was recognised as one of the validation split given")
-    try:
-        _judge_stop(seen, case, patience, evaluations(seen))
-    except Violation:
-        _judge_stop(seen, case, patience, evaluations(seen, by_batch=True))
+    first = next(index for index, event in enumerate(seen.events) if event.kind == "step")
+    readings = [evaluations(seen), evaluations(seen, by_batch=True)]
+    readings += [[one for one in passes if one[0] > first] for passes in readings]  # a loss before training is a log
+    accused: Violation | None = None
+    for passes in readings:
+        try:
+            return _judge_stop(seen, case, patience, passes)
+        except Violation as violation:
+            accused = violation
+    if accused:
+        raise accused
 
 
 def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int, float, State]]) -> None:
@@ -138,8 +154,10 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
         following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
         if following is not None:
             _judge_loss(seen, index)
+            _judge_rest(seen, case, passes[best][0], index)
             _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
             _judge_restart(seen, following, passes[best][2], last, number - best)
+            _judge_epoch(seen, following, passes[: number + 1], best)
         return
     raise NotJudged("the patience never ran out on this problem")
 
@@ -182,6 +200,20 @@ def _judge_loss(seen: Run, end: int) -> None:
         told = True
     if not told:
         raise NotJudged("no gradient through the logits of training rows was seen, to know the loss by")
+
+
+def _judge_rest(seen: Run, case: Case, best: int, end: int) -> None:
+    """The validation loss is nothing but cross-entropy on the validation rows, as far as could be seen."""
+    known = torch.cat([seen.pristine.validation[0], seen.pristine.train[0]])
+    for event in seen.events[:end]:
+        if event.kind != "forward" or event.learns:
+            continue
+        if event.training:
+            raise NotJudged("the network is looked at in training mode as well, which may be where its loss is taken")
+        if event.rows is None or None in places(event.rows, known):
+            raise NotJudged("other rows are evaluated as well, which may be part of the validation loss")
+    if any(step is not None and step.stays > VISIBLE for step in strengths(seen, case, best, end)):
+        raise NotJudged("training minimises an L2 term as well, which may be part of the validation loss")
 
 
 def _judge_epochs(seen: Run, ends: list[int]) -> None:
@@ -231,6 +263,43 @@ def _judge_restart(seen: Run, following: Event, best: State, last: State, waited
             got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
             expected="a stop, and the best weights restored",
         )
+
+
+CLEARLY = 0.02
+"""By how much a loss must be worse than the best, so that no margin (min_delta) makes them one."""
+
+
+def _judge_epoch(seen: Run, following: Event, passes: list[tuple[int, float, State]], best: int) -> None:
+    """Accuse a training that goes on from another epoch, unless a margin or the accuracy may have chosen that one."""
+
+    def goes_on(state: State) -> bool:
+        places = [(following.state[name] != 0, name) for name in seen.names]
+        told = any(bool((state[name] != passes[best][2][name])[where].any()) for where, name in places)
+        return told and all(torch.equal(following.state[name][where], state[name][where]) for where, name in places)
+
+    hits = _hits(seen, passes[best][0])
+    for number, (index, loss, state) in enumerate(passes):
+        if loss > passes[best][1] + CLEARLY and _hits(seen, index) < hits and goes_on(state):
+            fail(
+                got=f"training goes on from the weights of epoch {number + 1}, and the best validation loss was that "
+                f"after epoch {best + 1}",
+                expected="the best weights restored",
+            )
+
+
+def _hits(seen: Run, end: int) -> int:
+    """How many rows of the validation split are classified correctly in the pass that ends with an event."""
+    inputs, labels = seen.pristine.validation
+    right: dict[int | None, bool] = {}
+    for event in reversed(seen.events[: end + 1]):
+        if event.kind == "step" or len(right) == len(labels):
+            break
+        if _looks(event) and event.rows is not None and event.logits is not None:
+            where = places(event.rows, inputs)
+            if None not in where and event.logits.dim() == 2:
+                guesses = event.logits.argmax(1) == labels[torch.tensor(where)]
+                right |= dict(zip(where, guesses.tolist(), strict=True))
+    return sum(right.values())
 
 
 def overfit_cases(claims: Any, plan: Plan) -> Iterator[Case]:

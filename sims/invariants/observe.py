@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 State = dict[str, Tensor]
@@ -28,6 +29,11 @@ def _transformed() -> bool:
     return level is not None and level() is not None
 
 
+def _is_used(value: Tensor, new: bool) -> bool:
+    """Whether what an optimizer holds comes from training: a new one may begin with a constant, as Adagrad does."""
+    return bool((value != value.reshape(-1)[0]).any() if new and value.numel() else value.any())
+
+
 @dataclass
 class Event:
     """Something that happened: "forward" (used these values) or "step" (left these values behind).
@@ -37,7 +43,8 @@ class Event:
     ``model`` numbers the module, as a finder may have several (a teacher, candidates). ``rows`` are the inputs of a
     forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through it, ``pull`` that gradient;
     ``grads`` are the gradients that an optimizer step used, ``before`` the values that it found, ``by`` numbers the
-    optimizer, ``carried`` names what its state held before the step that was not 0.
+    optimizer, ``carried`` names what its state held before the step that was not 0. ``derived``: the weights of a
+    forward pass were computed from other parameters (torch.nn.utils.parametrize).
     """
 
     kind: str
@@ -52,6 +59,7 @@ class Event:
     carried: tuple[str, ...] = ()
     model: int = 0
     before: State | None = None
+    derived: bool = False
 
 
 class Observer:
@@ -110,7 +118,8 @@ class Observer:
                 self.models.append(module)
             number = next(i for i, model in enumerate(self.models) if model is module)
             rows = args[0].detach().clone() if args and isinstance(args[0], Tensor) else None
-            event = Event("forward", self.snapshot(module), module.training, rows, model=number)
+            derived = any(map(is_parametrized, module.modules()))
+            event = Event("forward", self.snapshot(module), module.training, rows, model=number, derived=derived)
             self._open.append((event, module, {}))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
@@ -155,7 +164,10 @@ class Observer:
 
     def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         held = [(key, value) for state in optimizer.state.values() for key, value in state.items()]
-        self._carried = tuple(sorted({key for key, value in held if isinstance(value, Tensor) and bool(value.any())}))
+        new = all(optimizer is not known for known in self.optimizers)
+        self._carried = tuple(
+            sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(value, new)})
+        )
         moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._before = {
             number: self.snapshot(model)

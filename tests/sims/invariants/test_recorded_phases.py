@@ -81,7 +81,6 @@ MOVED = {"a_weight": [[1, -2, 1, -2.1]], "b_weight": [[1], [-1]]}
         ([use(NEW), left({}), use(NEW | {"a_weight": [[1, -2, 0, 0]]})], [NEW]),  # rewound and masked
         ([use(NEW), left(NEW), use(UNDER, model=1)], [NEW]),  # the given one, masked
         ([use(NEW), left(NEW), use(LARGE, model=1)], [NEW, LARGE]),
-        ([use(NEW), left(NEW), use(LOW, model=1)], [NEW, LOW]),
         ([use({}), left(BELOW), use(BELOW | {"a_weight": [[-4, -3, -1, -2.1]]}, model=1)], [{}]),
         ([use({}), left(DENSE), use(FEW, model=1)], [{}]),  # like the few that it has
         ([use({}), use(NEW), use(MOVED, model=1)], [{}]),  # steps were taken by hand
@@ -92,6 +91,38 @@ def test_training_starts_where_a_network_first_learns_or_is_drawn_anew(events, s
     assert [equal_states(one, state(**wanted)) for one, wanted in zip(found, [{}, *starts], strict=True)].count(
         False
     ) == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "counts"),
+    [
+        ([use(NEW), left(NEW), use(LOW, model=1)], False), ([use(NEW), left(NEW)], False), ([], True),
+        ([left(NEW)], True),
+        ([use(NEW, learns=False), left(NEW)], True), ([use({})], True), ([use(SECOND)], True), ([use(UNDER)], True),
+        ([use(NEW), left(NEW), use(SECOND, model=1)], True), ([use(NEW), left(SECOND)], True),
+    ],
+)  # fmt: skip
+def test_the_given_state_is_a_start_unless_what_learned_was_never_like_it(events, counts):
+    seen = recorded(events)
+    assert any(start is seen.given for start in seen.starts()) == counts
+
+
+TWICE_AS_LARGE = {"a_weight": [[8, 6, 2, 4]], "b_weight": [[10], [4]]}
+BY_LAYER = {"a_weight": [[4, 3, 1, 2]], "b_weight": [[10], [4]]}
+
+
+@pytest.mark.parametrize(
+    ("other", "drawn"),
+    [
+        (TWICE_AS_LARGE, True), (BY_LAYER, True), ({}, False), (BY_LAYER | {"a_weight": [[4, 3, 1, 2.001]]}, False),
+        (BY_LAYER | {"b_weight": [[5.0025], [2.001]]}, False), (BY_LAYER | {"b_weight": [[5.01], [2.004]]}, True),
+        (BY_LAYER | {"a_weight": [[4, -3, 1, 2]]}, False), (BY_LAYER | {"a_weight": [[4, 3, 0, 0]]}, False),
+        (BY_LAYER | {"b_weight": [[2.5], [1]]}, True), (BY_LAYER | {"b_weight": [[0], [0]]}, False),
+    ],
+)  # fmt: skip
+def test_a_start_that_is_scaled_is_another_one(other, drawn):
+    found = recorded([use({}), left(DENSE), use(other, model=1)]).starts()
+    assert len(found) == 2 + drawn
 
 
 def test_the_answer_is_found_among_what_was_seen():
