@@ -90,8 +90,9 @@ class TicketFinder:
         scope: as for a mask rule; "other" leaves the layers' shares free, the total count is judged all the same.
         handles: abilities beyond the universal ones, any of "dropout", "tied", "frozen", "bfloat16" and
             "optimizer-state" (momentum is 0 under the mask).
-        stops_early: patience in epochs of early stopping on the validation loss, best weights restored; or None. Judged
-            where training minimises cross-entropy, whose value on the validation split is then the loss that is meant.
+        stops_early: patience in epochs of early stopping on the validation loss, best weights restored; or None. It
+            is the first training that stops, and it counts from its first epoch on, by the loss over the whole split.
+            Judged where training minimises cross-entropy, whose value on the split is then the loss that is meant.
         nested: the masks of the rounds, ``.masks`` of the result, only ever lose weights.
         penalty: the schedule (step -> lambda) by which an L2 penalty presses on the weights that go, and on no other.
         no_empty_layer: every layer keeps at least one weight.

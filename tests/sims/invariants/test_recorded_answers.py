@@ -70,6 +70,43 @@ def test_buffers_belong_to_the_parameters():
         assert len(verdict(judge, seen)) <= len("a fresh network cannot load .weights: ") + 160
 
 
+def mean(value, **changes):
+    return state(**changes) | {"n.running_mean": torch.tensor([float(value)])}
+
+
+EARLY, LATE = mean(2, **HALFWAY), mean(3, **ENDED)
+TRAINING = [forward(mean(0)), step(mean(1)), forward(mean(1, **PRUNED)), step(EARLY), forward(EARLY), step(LATE)]
+MIXED = mean(3, **HALFWAY)
+PATCHED = ".weights has the parameters of one trained state, and the buffers (batch-norm statistics) of another"
+
+
+def looked(values, training=False, model=0):
+    event = forward(values, learns=False)
+    event.training, event.model = training, model
+    return event
+
+
+@pytest.mark.parametrize(
+    ("more", "live", "answer", "got"),
+    [
+        ([], EARLY, EARLY, ""), ([], LATE, LATE, ""), ([], MIXED, MIXED, PATCHED),
+        ([looked(MIXED)], LATE, MIXED, PATCHED), ([looked(MIXED, training=True)], LATE, MIXED, ""),
+        ([step(MIXED)], LATE, MIXED, ""), ([looked(EARLY, training=True)], MIXED, MIXED, ""),
+        ([looked(EARLY, training=True), looked(MIXED)], LATE, MIXED, ""), ([looked(EARLY)], MIXED, MIXED, PATCHED),
+        ([looked(EARLY, training=True), looked(LATE)], MIXED, MIXED, PATCHED),
+        ([looked(EARLY, training=True, model=1)], MIXED, MIXED, PATCHED),
+        ([], mean(9, **HALFWAY), mean(9, **HALFWAY), ""),  # statistics that were taken in some other way
+        ([], mean(3, a_weight=[[9, 8, 0, 0]]), mean(3, a_weight=[[9, 8, 0, 0]]), ""),  # parameters of no training
+        ([], mean(3, **HALFWAY | {"a_weight": [[5, 4, 7, 7]]}), MIXED, PATCHED),  # what is pruned is not looked at
+    ],
+)  # fmt: skip
+def test_parameters_and_buffers_are_of_one_trained_state(more, live, answer, got, monkeypatch):
+    monkeypatch.setattr(problems, "network", lambda case: Norm())
+    seen = recorded([*TRAINING, *more], weights=answer)
+    seen.live = [live]
+    assert verdict(finder_state.check_self_contained, seen) == got
+
+
 class Norm(Tiny):
     def __init__(self):
         super().__init__()

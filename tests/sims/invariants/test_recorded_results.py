@@ -274,12 +274,16 @@ LOW, HIGH = state(a_weight=[[-4, 3, 0, 2]]), state(a_weight=[[9, 3, 0, 2]])
     ],
 )  # fmt: skip
 def test_a_weight_below_zero_is_not_held_at_zero(events, answer, held):
+    """And one that was 0 from the start neither."""
     seen = recorded(events, weights=answer)
     if held == "shrunk":
         with pytest.raises(NotJudged, match="proximal"):
             held_at_zero(seen)
     else:
         assert held_at_zero(seen) == ({"a.weight": 1} if held == "yes" else {})
+    if events[0].state is not ALIVE:
+        seen.result.initial = ZERO
+        assert held_at_zero(seen) == {}
 
 
 def test_the_optimizers_state_is_zero_under_the_mask():

@@ -1,0 +1,113 @@
+"""Which epoch training goes on from, and whether the validation loss is known: runs that were written down by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.sims.invariants.recorded import forward, recorded, state
+from tests.sims.invariants.test_recorded_stopping import ACCUSED, LAST, WORSE, epochs, look, stopping, weights
+from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants.penalty_reading import Strength
+
+OTHER = "training goes on from the weights of epoch {}, and the best validation loss was that after epoch {}"
+
+
+def right(event, one, other):
+    """An evaluation whose rows have these margins: positive ones are classified correctly."""
+    event.logits = torch.tensor([[one, 0.0], [other, 0.0]])
+    return event
+
+
+def loss(*margins):
+    return sum(math.log1p(math.exp(-margin)) for margin in margins) / len(margins)
+
+
+def ended(*margins, then):
+    """A run with these margins on the two validation rows after each epoch, going on from another epoch's weights."""
+    events = epochs(*[0.5] * len(margins))
+    for number, (one, other) in enumerate(margins):
+        right(events[3 * number + 2], one, other)
+    return stopping([*events, then if not isinstance(then, int) else forward(weights(then))])
+
+
+BEST, WRONG, WORST = (1.0, 1.0), (2.0, -0.5), (2.0, -1.5)
+"""Both rows are right; one of them; one of them with a larger loss."""
+
+
+@pytest.mark.parametrize(
+    ("margins", "then", "got"),
+    [
+        ((WRONG, BEST, WORST, WORST), 1, OTHER.format(1, 2)), ((WRONG, BEST, WORST, WORST), 2, ""),
+        ((WRONG, BEST, WORST, WORST), 3, OTHER.format(3, 2)), ((WRONG, BEST, WORST, WORST), 4, ACCUSED),
+        ((WRONG, BEST, WORST, WORST), 9, ""),  # of no epoch
+        (((0.9, 0.9), BEST, WORST, WORST), 1, ""),  # as many are right: the accuracy may have chosen it
+        (((0.3, 0.3), (2.0, -0.1), WORST, WORST), 1, ""),  # more are right
+        (((2.0, -0.10), (2.0, -0.06), WORST, WORST), 1, ""),  # within a margin
+        (((-0.1, -0.1), (9.0, -0.03), WORST, WORST), 1, OTHER.format(1, 2)),
+    ],
+)  # fmt: skip
+def test_training_goes_on_from_the_best_epoch(margins, then, got):
+    assert ended(*margins, then=then) == got
+
+
+def test_a_pruned_epoch_is_known_by_what_is_left():
+    margins = (WRONG, BEST, WORST, WORST)
+    part = forward(state(a_weight=[[3.0, 0.0, 3.0, 0.0]]))
+    assert ended(*margins, then=part) == OTHER.format(3, 2)
+    assert ended(*margins, then=forward(state(a_weight=[[3.0, 0.0, 3.0, 2.0]]))) == ""
+    assert ended(*margins, then=forward(state(a_weight=[[0.0] * 4]))) == "", "nothing is left to tell by"
+
+
+def test_rows_are_counted_right_over_the_batches_of_a_pass():
+    def hits(*events, end=-1):
+        return validation._hits(recorded(events), len(events) + end)
+
+    def one(margin, number, **more):
+        event = look(state(), 0.5, (number,), **more)
+        event.logits = torch.tensor([[margin, 0.0]])
+        return event
+
+    stepped = epochs(0.5)[1]
+    assert hits(one(1.0, 5.0), one(1.0, 6.0)) == 2 and hits(one(-1.0, 5.0), one(1.0, 6.0)) == 1
+    assert hits(one(1.0, 5.0), stepped, one(1.0, 6.0)) == 1 and hits(one(1.0, 5.0), one(-1.0, 5.0), one(1.0, 6.0)) == 1
+    assert hits(one(1.0, 5.0), one(1.0, 6.0), one(-1.0, 6.0), end=-2) == 2
+    assert hits(one(1.0, 5.0), one(1.0, 6.0), look(state(), 0.5, (7.0,))) == 2
+    assert hits(one(1.0, 5.0), one(1.0, 6.0, learns=True)) == 1
+    silent, mute, deep = one(1.0, 6.0), one(1.0, 6.0), one(1.0, 6.0)
+    silent.rows, mute.logits, deep.logits = None, None, torch.ones(1, 2, 1)
+    assert hits(one(1.0, 5.0), silent) == hits(one(1.0, 5.0), mute) == hits(one(1.0, 5.0), deep) == 1
+
+
+def test_a_loss_before_training_may_be_a_log():
+    first = look(weights(0), 0.55)
+    late = [first, *epochs(0.6, 0.58, 0.57), forward(weights(3))]
+    assert stopping(late).endswith("never ran out on this problem"), "from the first epoch on it falls"
+    assert stopping([first, *epochs(*WORSE), LAST]) == ACCUSED
+
+
+MODE = "not judged: the network is looked at in training mode as well, which may be where its loss is taken"
+ROWS = "not judged: other rows are evaluated as well, which may be part of the validation loss"
+PENALTY = "not judged: training minimises an L2 term as well, which may be part of the validation loss"
+
+
+@pytest.mark.parametrize("at", [2, 8, 12])
+def test_the_validation_loss_is_known_by_what_was_looked_at(at):
+    now = weights(at // 3 + 1)
+    silent = look(now, 0.5)
+    silent.rows = None
+    for event, why in (
+        (look(now, 0.5, training=True), MODE), (look(now, 0.5, (5.0, 7.0)), ROWS), (silent, ROWS),
+        (look(now, 0.5, (1.0, 2.0)), ACCUSED), (look(now, 0.5, (7.0,), learns=at < 12), ACCUSED),
+    ):  # fmt: skip
+        events = epochs(*WORSE)
+        events.insert(at, event)
+        assert stopping([*events, LAST]) == (why if at < 12 else ACCUSED)
+
+
+@pytest.mark.parametrize(("stays", "why"), [(0.0, ACCUSED), (5e-5, ACCUSED), (2e-4, PENALTY), (-1.0, ACCUSED)])
+def test_l2_in_the_loss_may_be_in_the_validation_loss(stays, why):
+    pressed = [None, Strength(stays, stays)]
+    assert stopping([*epochs(*WORSE), LAST], pressed=pressed, key=(1, 3)) == why

@@ -1,0 +1,125 @@
+"""Masks that are missing for a while, weights that are moved for a pass, and what optimizers begin with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.sims.invariants.recorded import PRUNED, Tiny, forward, recorded, rows, state, step, verdict
+from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants.observe import Event, Observer
+
+DENSE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
+UNDER = PRUNED
+TRAINED = {"a_weight": [[6, 5, 0, 0]], "b_weight": [[7], [0]]}
+SLIPPED = {"a_weight": [[6, 5, 1, 1]], "b_weight": [[7], [0]]}  # two of the three that are pruned
+FEW = {"a_weight": [[6, 5, 1, 0]], "b_weight": [[7], [0]]}
+
+
+def use(values, numbers=(1.0,), model=0):
+    event = forward(state(**values), rows=None if numbers is None else rows(numbers))
+    event.model = model
+    return event
+
+
+def left(values, model=0, **more):
+    event = step(state(**values), **more)
+    event.model = model
+    return event
+
+
+BEFORE = [use(DENSE), left(DENSE), use(UNDER), left(TRAINED)]
+AFTER = [left(TRAINED), use(TRAINED), left(TRAINED)]
+
+
+@pytest.mark.parametrize(
+    ("between", "start"),
+    [
+        ([use(SLIPPED)], 2), ([use(SLIPPED, (1.0, 2.0))], 6), ([use(SLIPPED), left(SLIPPED), use(SLIPPED)], 8),
+        ([use(FEW)], 6), ([use(SLIPPED, None)], 6), ([use(SLIPPED), left(SLIPPED), use(FEW, ())], 2 + 0),
+        ([use(TRAINED, (1.0, 2.0, 3.0)), left(TRAINED), use(SLIPPED)], 2),  # rows under the mask are none without
+        ([use(DENSE), left(TRAINED), use(TRAINED), left(TRAINED), use(DENSE)], 2),  # twice
+    ],
+)  # fmt: skip
+def test_a_mask_that_is_missing_for_less_than_half_an_epoch_has_slipped(between, start):
+    """Of three rows one is less than a half, and two are more."""
+    seen = recorded([*BEFORE, *between, *AFTER], weights=state(**TRAINED))
+    assert seen.final_phase() == start
+
+
+def test_a_slip_is_one_of_the_same_model():
+    other = [use(SLIPPED, model=1), left(SLIPPED, 1), use(UNDER, model=1), left(TRAINED, 1), use(TRAINED, model=1)]
+    assert recorded([*BEFORE, *other], weights=state(**TRAINED)).final_phase() == 6
+
+
+def test_what_slipped_is_accused():
+    seen = recorded([*BEFORE, use(SLIPPED), *AFTER], weights=state(**TRAINED))
+    got = "2 pruned weights are not 0 at the next use after optimizer step 1 under the mask"
+    assert verdict(training.check_zero_every_step, seen) == got
+
+
+NOISY = {"a_weight": [[4.1, 3.1, 0, 0]], "b_weight": [[5], [0]]}
+DIFFERS = "2 of 2 kept weights of 'a.weight' differ from .initial"
+
+
+@pytest.mark.parametrize(
+    ("first", "steps", "got"),
+    [
+        (use(UNDER), [left(TRAINED)], ""), (use(NOISY), [left(TRAINED)], DIFFERS),
+        (use(NOISY), [left(TRAINED, before=state(**UNDER))], ""), (use(NOISY), [left(TRAINED, before=state())], ""),
+        (use(NOISY), [left(TRAINED, before=state(**NOISY)), left(TRAINED, before=state())], DIFFERS),
+        (use(NOISY), [left(TRAINED, 1, before=state()), left(TRAINED, before=state(**NOISY))], DIFFERS),
+        (use(NOISY), [], DIFFERS),
+    ],
+)  # fmt: skip
+def test_weights_may_be_moved_for_a_pass(first, steps, got):
+    seen = recorded([use(DENSE), left(DENSE), first, *steps, use(TRAINED), left(TRAINED)], weights=state(**TRAINED))
+    assert verdict(training.check_rewinds, seen) == got
+    first.derived = True
+    computed = "not judged: the weights are computed from other parameters, which are not seen"
+    assert verdict(training.check_rewinds, seen) == (computed if first.state["a.weight"][0, 0] != 4 else "")
+
+
+@pytest.mark.parametrize(
+    ("pull", "guilty"),
+    [
+        (None, 1), (torch.zeros(2, 2), 0), (torch.tensor([[0.0, 0.0], [0.0, -1.0]]), 1), (torch.tensor(1.0), 1),
+        (torch.tensor([[-1.0, 0.0], [0.0, 0.0]]), 0), (torch.ones(3, 2), 1), (torch.ones(2), 1),
+    ],
+)  # fmt: skip
+def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
+    """Row 1 is one for training, row 5 one of the validation split."""
+    both = Event("forward", state(), True, rows([1.0, 5.0]), learns=True, pull=pull)
+    found = verdict(
+        validation.check_no_validation, recorded([Event("forward", state(), True, rows([1.0]), learns=True), both])
+    )
+    assert found == ("a gradient from 1 validation rows" if guilty else "")
+
+
+@pytest.mark.parametrize(
+    ("held", "carried"),
+    [
+        (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
+        (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
+    ],
+)  # fmt: skip
+def test_a_new_optimizer_may_begin_with_a_constant(held, carried):
+    model, observer = Tiny(), Observer(Tiny())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with observer.watching():
+        model(torch.ones(1, 4)).sum().backward()
+        optimizer.state[model.a.weight]["sum"] = held
+        optimizer.step(), optimizer.step()
+    first, second = [event for event in observer.events if event.kind == "step"]
+    used = isinstance(held, torch.Tensor) and bool(held.any())
+    assert first.carried == carried and second.carried == (("sum",) if used else ())
+
+
+def test_weights_that_are_computed_are_known_as_such():
+    model, observer = Tiny(), Observer(Tiny())
+    with observer.watching():
+        model(torch.ones(1, 4))
+        torch.nn.utils.parametrize.register_parametrization(model.b, "weight", torch.nn.Identity())
+        model(torch.ones(1, 4))
+    assert [event.derived for event in observer.events] == [False, True]
