@@ -141,14 +141,16 @@ def test_problems_are_the_same_under_any_settings_of_the_caller_and_the_target_k
     assert all(torch.equal(a, b) for a, b in zip(usual, unusual, strict=True))
 
 
-@pytest.mark.parametrize("name", ["dtype", "grad"])
-@pytest.mark.parametrize("target", [global_random, Lth])
-def test_a_correct_target_passes_under_settings_of_the_caller(name, target):
-    finder = target is not global_random
-    if finder and name == "grad":
-        pytest.skip("nothing can be trained without gradients")
+@pytest.mark.parametrize(
+    ("name", "target", "only"),
+    [
+        ("dtype", global_random, None),
+        ("grad", global_random, None),
+        ("dtype", Lth, ["finder-deterministic", "finder-keeps-largest"]),
+    ],
+)
+def test_a_correct_target_passes_under_settings_of_the_caller(name, target, only):
     with under(name):
-        only = ["finder-deterministic", "finder-keeps-largest"] if finder else None
         report = check(target, budget="quick", only=only)
     assert report.ok, str(report)
 
