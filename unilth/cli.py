@@ -91,7 +91,7 @@ def complain(message: str) -> int:
 def _say(line: str) -> None:
     try:
         print(line, file=sys.stderr, flush=True)
-    except OSError:  # the exit code still says it
+    except (OSError, ValueError):  # full, or closed: the exit code still says it
         _give_up(sys.stderr)
 
 
@@ -111,7 +111,7 @@ def _printed(code: int) -> int:
     """The exit code where all output is out, and otherwise the one that says that it is not."""
     for stream in (sys.stderr, sys.stdout):
         try:
-            if stream is not None and not stream.closed:
+            if stream is not None and not getattr(stream, "closed", False):  # a caller's own need not say
                 stream.flush()
         except OSError as error:
             if stream is sys.stdout and code in (0, 1):
@@ -130,7 +130,7 @@ def _unprinted(error: OSError) -> int:
 
 def _give_up(stream: TextIO) -> None:
     """Drop what a stream still holds, so that the interpreter's own flush at its end neither complains nor fails."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # some have no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

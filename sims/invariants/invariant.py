@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from unilth.errors import UserError
+from unilth.sims.invariants.settings import the_targets
 
 Case = dict[str, Any]
 """One case in plain JSON, so that it can be printed, pasted and replayed exactly."""
@@ -83,7 +84,8 @@ class Subject:
     def _answer(self, refusals: tuple[type[Exception], ...], expected: str, args: Any, kwargs: Any) -> Any:
         """The target's answer, or REJECTED; whatever else it raises is a violation."""
         try:
-            return self.target(*args, **kwargs)
+            with the_targets():
+                return self.target(*args, **kwargs)
         except refusals:
             return REJECTED
         except ENDS:

@@ -17,6 +17,7 @@ from unilth.sims.invariants.invariant import ENDS, Case, Invariant, NotJudged, P
 from unilth.sims.invariants.replayed import refuse_odd
 from unilth.sims.invariants.report import INTERRUPTED, Report, Row
 from unilth.sims.invariants.search import judge, smallest, violated
+from unilth.sims.invariants.settings import the_kits
 from unilth.sims.invariants.targets import Loaded, importable, load
 
 
@@ -58,7 +59,7 @@ class Session:
     def row(self, invariant: Invariant) -> Row:
         """The outcome of one invariant; what it needs is run first."""
         if invariant.id not in self.rows:
-            with importable(self.loaded.folder):
+            with importable(self.loaded.folder), the_kits():
                 self.rows[invariant.id] = self._run(invariant)
         return self.rows[invariant.id]
 
@@ -229,7 +230,7 @@ def check(
     if case is not None:
         if len(chosen) != 1 or only is None:
             raise UserError("case replays one invariant: name it with only (--only ID)")
-        with importable(session.loaded.folder):
+        with importable(session.loaded.folder), the_kits():
             rows: tuple[Row, ...] = (session.replay(chosen[0], _parse(case)),)
     else:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,30 +101,32 @@ def _watched(args: Args) -> tuple[Report, bool]:
 
     from unilth.console import Console
     from unilth.sims.invariants.runner import Interrupted, check
+    from unilth.streams import put_back
 
-    shown = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=shown, transient=True, disable=not shown.is_terminal,
-        redirect_stdout=False, redirect_stderr=False,  # what the target prints stays where it is
-    ) as bar:  # fmt: skip
-        task = bar.add_task("checking", total=None)
+    with put_back() as aside:  # the target may close or redirect both streams
+        shown = Console(file=aside)
+        with Progress(
+            *columns, console=shown, transient=True, disable=not shown.is_terminal,
+            redirect_stdout=False, redirect_stderr=False,  # what the target prints stays where it is
+        ) as bar:  # fmt: skip
+            task = bar.add_task("checking", total=None)
 
-        def done(row: Row, number: int, of: int) -> None:
-            bar.update(task, completed=number, total=of, description=f"checking (last {row.id})")
+            def done(row: Row, number: int, of: int) -> None:
+                bar.update(task, completed=number, total=of, description=f"checking (last {row.id})")
 
-        try:
-            report = check(
-                args.target,
-                budget=args.budget,
-                seed=args.seed,
-                only=args.only or None,
-                case=args.case,
-                expected_failures=_reasons(args.expect_fail),
-                done=done,
-            )
-        except Interrupted as ended:
-            return ended.report, True
+            try:
+                report = check(
+                    args.target,
+                    budget=args.budget,
+                    seed=args.seed,
+                    only=args.only or None,
+                    case=args.case,
+                    expected_failures=_reasons(args.expect_fail),
+                    done=done,
+                )
+            except Interrupted as ended:
+                return ended.report, True
     return report, False
 
 
