@@ -118,12 +118,8 @@ def moved_otherwise(seen: Run) -> bool:
             continue
         earlier = last.get((event.model, event.by))
         last[event.model, event.by] = event
-        if (
-            event.plain
-            or event.within(earlier)
-            or seen.pruned_zero(event.state if event.before is None else event.before)
-        ):
-            continue
+        if event.plain or event.before is None or event.within(earlier) or seen.pruned_zero(event.before):
+            continue  # without a state before it: one step, with the network's first pass in its closure
         if any(not _obeys(kept, event, earlier, name) for name, kept in seen.mask.items() if name in event.grads):
             return True
     return False
@@ -136,8 +132,7 @@ def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool
     SGD with any learning rate, decay and momentum, Nesterov's too. An adaptive optimizer has no such rule, so nothing
     is known of what it does to the weights that go.
     """
-    if event.before is None:
-        return False
+    assert event.before is not None
     weight, moved = event.before[name].double(), event.state[name].double() - event.before[name].double()
     if kept.all() or not bool(moved.any()):
         return True
