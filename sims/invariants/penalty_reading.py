@@ -119,7 +119,9 @@ def moved_otherwise(seen: Run) -> bool:
         earlier = last.get((event.model, event.by))
         last[event.model, event.by] = event
         if event.plain or event.before is None or event.within(earlier) or seen.pruned_zero(event.before):
-            continue  # without a state before it: one step, with the network's first pass in its closure
+            continue
+        if earlier is not None and earlier.before is None:  # the network's first pass was in the closure of that step
+            continue
         if any(not _obeys(kept, event, earlier, name) for name, kept in seen.mask.items() if name in event.grads):
             return True
     return False
@@ -132,24 +134,28 @@ def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool
     SGD with any learning rate, decay and momentum, Nesterov's too. An adaptive optimizer has no such rule, so nothing
     is known of what it does to the weights that go.
     """
-    assert event.before is not None
-    weight, moved = event.before[name].double(), event.state[name].double() - event.before[name].double()
+    gradient, weight, moved = _movement(event, name)
     if kept.all() or not bool(moved.any()):
         return True
-    columns = [event.grads[name].double(), weight]
-    if earlier is not None and earlier.before is not None and name in earlier.grads:
-        columns += [earlier.grads[name].double(), earlier.state[name].double() - earlier.before[name].double()]
+    columns = [gradient, weight]
+    if earlier is not None and name in earlier.grads:
+        columns += _movement(earlier, name)[::2]
     columns = [column / column.norm() for column in columns if bool(column.any())]
-    if int(kept.sum()) < FEW * len(columns) or not bool(event.grads[name].any()):
+    if int(kept.sum()) < FEW * len(columns) or not bool(gradient.any()):
         return False
     stays, goes = (torch.stack([column[part] for column in columns], dim=1) for part in (kept, ~kept))
     rule = torch.linalg.lstsq(stays, moved[kept][:, None]).solution[:, 0]
-    rate = float(rule[0] / event.grads[name].double().norm())
+    rate = float(rule[0] / gradient.norm())
     if rate >= 0 or not _explained(moved[kept], stays @ rule):
         return False
     left = weight[~kept]
     pressed = float((moved[~kept] - goes @ rule) @ left / rate)
     return abs(pressed) <= VISIBLE * float(left @ left)
+
+
+def _movement(step: Event, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    before = step.state[name].double() if step.before is None else step.before[name].double()
+    return step.grads[name].double(), before, step.state[name].double() - before
 
 
 def _strengths(seen: Run, fresh: nn.Module, events: list[Event]) -> Iterator[Strength | None]:
