@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, run
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event
-from unilth.sims.invariants.penalty_reading import VISIBLE, strengths
+from unilth.sims.invariants.penalty_reading import VISIBLE, Strength, moved_otherwise, readings, strengths
+
+Steps = list[Strength | None]
+
+
+def _by_one_reading(judge: Callable[[Steps], None], found: Steps) -> None:
+    """Judge what the steps may mean; a violation only if it is one whatever they mean."""
+    accused: Violation | None = None
+    for meant in readings(found):
+        try:
+            judge(meant)
+            return
+        except Violation as violation:
+            accused = accused or violation
+    if accused is not None:
+        raise accused
 
 
 def check_outside(subject: Subject, case: Case) -> None:
     """Weights that stay, biases and normalisation feel no more than a constant weight decay."""
-    found = [step for step in strengths(run(subject, case), case) if step is not None]
+    _by_one_reading(_judge_outside, strengths(run(subject, case), case))
+
+
+def _judge_outside(steps: Steps) -> None:
+    found = [step for step in steps if step is not None]
     bound = max(VISIBLE, 1e-3 * max(abs(step.goes) for step in found))
     series = {
         "kept weights": [step.stays for step in found],
@@ -31,18 +51,24 @@ def check_outside(subject: Subject, case: Case) -> None:
 def check_schedule(subject: Subject, case: Case) -> None:
     """On the weights that go the strength follows the declared schedule, step by step, from the step it sets in."""
     schedule, seen = subject.claims.penalty, run(subject, case)
-    found = strengths(seen, case)
-    extra = [None if step is None else step.goes - step.stays for step in found]  # weight decay, which both feel
-    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
     first = next((k for k in range(10**6) if schedule(k) > VISIBLE), None)
+    found = strengths(seen, case)
     if first is None:
         raise NotJudged("the declared schedule is 0 for a million steps")
     odd = next(((i, step.odd) for i, step in enumerate(found) if step is not None and step.odd), None)
     if odd is not None:
         fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
+    _by_one_reading(lambda steps: _judge_schedule(seen, schedule, first, steps), found)
+
+
+def _judge_schedule(seen: Run, schedule: Callable[[int], float], first: int, found: Steps) -> None:
+    extra = [None if step is None else step.goes - step.stays for step in found]  # weight decay, which both feel
+    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
     if start is None:
         if None in extra or _moved_by_hand(seen):
             raise NotJudged("not every gradient could be read, or weights are changed outside the optimizer as well")
+        if moved_otherwise(seen):
+            raise NotJudged("an optimizer may move the weights that go by more than the gradients that were seen")
         fail(
             got="no penalty on the weights that go at any step",
             expected=f"{schedule(first):.4g} at step {first} of the ramp",
@@ -64,7 +90,8 @@ def _moved_by_hand(seen: Run) -> bool:
         if event.kind == "forward" and not event.learns:
             continue
         before = last.get(event.model)
-        now = event.before if event.kind == "step" else event.state
+        inside = event.kind == "step" and event.within(before)  # then what follows the inner step is by hand
+        now = event.before if event.kind == "step" and not inside else event.state
         last[event.model] = event
         if before is None or now is None or seen.pruned_zero(now):
             continue

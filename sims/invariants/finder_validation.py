@@ -14,7 +14,7 @@ from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first
 from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event, State, places
-from unilth.sims.invariants.penalty_reading import VISIBLE, strengths
+from unilth.sims.invariants.penalty_reading import VISIBLE, readings, strengths
 
 LOSS_SHARE, LOSS_ROUNDING = 1e-6, 1e-10
 """The share of a gradient's squared norm that cross-entropy may leave unexplained, and what single precision may."""
@@ -248,7 +248,7 @@ def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
         ):
             return True
         left = event.state if event.kind == "step" else left
-    pressed = strengths(seen, case, best, index)
+    pressed = itertools.chain(*readings(strengths(seen, case, best, index)))
     return any(step is not None and (step.goes - step.stays > VISIBLE or step.odd) for step in pressed)
 
 

@@ -43,8 +43,9 @@ class Event:
     ``model`` numbers the module, as a finder may have several (a teacher, candidates). ``rows`` are the inputs of a
     forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through it, ``pull`` that gradient;
     ``grads`` are the gradients that an optimizer step used, ``before`` the values that it found, ``by`` numbers the
-    optimizer, ``carried`` names what its state held before the step that was not 0. ``derived``: the weights of a
-    forward pass were computed from other parameters (torch.nn.utils.parametrize).
+    optimizer, ``carried`` names what its state held before the step that was not 0, ``plain`` says that the optimizer
+    is torch's own, with no hooks and no closure: such a one moves the weights by these gradients alone. ``derived``: a
+    forward pass computed its weights from other parameters (torch.nn.utils.parametrize).
     """
 
     kind: str
@@ -60,6 +61,17 @@ class Event:
     model: int = 0
     before: State | None = None
     derived: bool = False
+    plain: bool = False
+
+    def within(self, other: Event | None) -> bool:
+        """Whether another step is one that this one took on its way, as an optimizer that extends another's does."""
+        return other is not None and other.by == self.by and self.before is not None and self.before is other.before
+
+
+def _plain(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    given = [*args[1:], *kwargs.values()]  # the optimizer itself comes first
+    hooks = [*optimizer._optimizer_step_pre_hooks, *optimizer._optimizer_step_post_hooks]
+    return type(optimizer).__module__.startswith("torch.optim.") and not hooks and all(one is None for one in given)
 
 
 class Observer:
@@ -188,6 +200,7 @@ class Observer:
                     Event(
                         "step", self.snapshot(model), model.training,
                         grads=grads, by=by, carried=self._carried, model=number, before=self._before.get(number),
+                        plain=_plain(optimizer, args, kwargs),
                     )
                 )  # fmt: skip
 

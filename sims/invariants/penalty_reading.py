@@ -2,7 +2,8 @@
 
 The gradient that came back through the logits is known from outside. Sending it through the same network once more
 gives the gradient of the loss alone, g; what an optimizer step used is c (g + lambda w) for a weight w, with the
-penalty (and weight decay, where that is in the gradient) in lambda, and c = 1 unless the gradient was clipped.
+penalty (and weight decay, where that is in the gradient) in lambda, and c = 1 unless the gradient was clipped or the
+loss was scaled. Where c is not 1 the penalty may also have been added afterwards, c g + lambda w.
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ PROVEN = 1e-10
 FEW = 8
 """Among fewer weights two multiples are seen too easily."""
 
+SCALED = 256.0
+"""A loss is scaled by a power of two from here on (`GradScaler` begins with 2**16); a gradient is not clipped to less.
+"""
+
 
 class Strength(NamedTuple):
     """What one step's gradient says: lambda on the weights that go, on those that stay, and on everything else.
 
     ``kept``: by how much more some of the weights that stay are pressed than the others of their layer. ``odd``: how
-    the force on the weights that go differs from lambda w with one lambda, where it is certain that it does.
+    the force on the weights that go differs from lambda w with one lambda, where it is certain that it does. ``scale``:
+    the c of c (g + lambda w).
     """
 
     goes: float
@@ -44,6 +50,12 @@ class Strength(NamedTuple):
     rest: float | None = None
     kept: float = 0.0
     odd: str = ""
+    scale: float = 1.0
+
+    def times(self, factor: float) -> Strength:
+        """The strength where the penalty was scaled by another factor than the loss."""
+        rest = None if self.rest is None else factor * self.rest
+        return Strength(factor * self.goes, factor * self.stays, rest, factor * self.kept, self.odd, self.scale)
 
 
 Columns = dict[str, tuple[Tensor, Tensor, Tensor]]
@@ -75,6 +87,77 @@ def strengths(seen: Run, case: Case, first: int = 0, last: int | None = None) ->
     return found
 
 
+def readings(found: list[Strength | None]) -> list[list[Strength | None]]:
+    """What the steps of one run may mean, likeliest first; whoever accuses has to hold it against each.
+
+    The penalty is in the loss and was clipped and scaled with it, or it was added after that. A scaled loss may be
+    unscaled first, with its penalty, and be clipped then: its scale is a power of two, and clipping only shrinks.
+    """
+    scales = [step.scale for step in found if step is not None]
+    if all(scale == 1 for scale in scales):
+        return [found]
+    added = [step and step.times(step.scale) for step in found]
+    if max(scales) > 1 / SCALED:
+        return [found, added]
+    unscaled, power = list[list[Strength | None]](), SCALED
+    while power * max(scales) <= 1 + 1e-6:
+        unscaled.append([step and step.times(1 / power) for step in found])
+        power *= 2
+    return [added, *reversed(unscaled), found]
+
+
+def moved_otherwise(seen: Run) -> bool:
+    """Whether an optimizer may have moved weights that go by more than the gradients that were seen.
+
+    torch's own use those alone. Any other may press in its step, where no gradient shows it. It is known not to if the
+    weights that stay obey a rule of the kind of SGD, and those that go obey the same one.
+    """
+    last: dict[tuple[int, int], Event] = {}
+    for event in seen.events:
+        if event.kind != "step":
+            continue
+        earlier = last.get((event.model, event.by))
+        last[event.model, event.by] = event
+        if event.plain or event.before is None or event.within(earlier) or seen.pruned_zero(event.before):
+            continue
+        if earlier is not None and earlier.before is None:  # the network's first pass was in the closure of that step
+            continue
+        if any(not _obeys(kept, event, earlier, name) for name, kept in seen.mask.items() if name in event.grads):
+            return True
+    return False
+
+
+def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool:
+    """Whether the weights of a tensor that go moved by the rule that is read from those that stay.
+
+    The rule: a movement is a sum of multiples of the gradient, the weight, and the last gradient and movement. That is
+    SGD with any learning rate, decay and momentum, Nesterov's too. An adaptive optimizer has no such rule, so nothing
+    is known of what it does to the weights that go.
+    """
+    gradient, weight, moved = _movement(event, name)
+    if kept.all() or not bool(moved.any()):
+        return True
+    columns = [gradient, weight]
+    if earlier is not None and name in earlier.grads:
+        columns += _movement(earlier, name)[::2]
+    columns = [column / column.norm() for column in columns if bool(column.any())]
+    if int(kept.sum()) < FEW * len(columns) or not bool(gradient.any()):
+        return False
+    stays, goes = (torch.stack([column[part] for column in columns], dim=1) for part in (kept, ~kept))
+    rule = torch.linalg.lstsq(stays, moved[kept][:, None]).solution[:, 0]
+    rate = float(rule[0] / gradient.norm())
+    if rate >= 0 or not _explained(moved[kept], stays @ rule):
+        return False
+    left = weight[~kept]
+    pressed = float((moved[~kept] - goes @ rule) @ left / rate)
+    return abs(pressed) <= VISIBLE * float(left @ left)
+
+
+def _movement(step: Event, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    before = step.state[name].double() if step.before is None else step.before[name].double()
+    return step.grads[name].double(), before, step.state[name].double() - before
+
+
 def _strengths(seen: Run, fresh: nn.Module, events: list[Event]) -> Iterator[Strength | None]:
     learned: list[Event] = []  # since the last step of an optimizer
     for event in events:
@@ -100,12 +183,16 @@ def _strength(seen: Run, fresh: nn.Module, before: Event, after: Event) -> Stren
     rest = {name: tuple(part.reshape(-1) for part in known[name]) for name in known if name not in seen.mask}
     if not goes:
         return None
-    on_goes, on_stays, on_rest = (_fit(*_join(part)) if part else None for part in (goes, stays, rest))
+    goes_fit, stays_fit = (_scaled(*_join(part)) if part else None for part in (goes, stays))
+    on_rest = _fit(*_join(rest)) if rest else None
     if rest and not _telling(*_join(rest)):
         on_rest = None
-    if on_goes is not None and on_stays is not None:
-        return Strength(on_goes, on_stays, on_rest)
-    unread = [part for part, fit in ((goes, on_goes), (stays, on_stays)) if fit is None]
+    if goes_fit is not None and stays_fit is not None:
+        (on_goes, scale), (on_stays, around) = goes_fit, stays_fit
+        if not scale and around:  # the loss's gradient is stopped, but what presses may be clipped
+            on_goes, scale = on_goes / around, around
+        return Strength(on_goes, on_stays, on_rest, scale=scale or 1.0)
+    unread = [part for part, fit in ((goes, goes_fit), (stays, stays_fit)) if fit is None]
     if not rest or not _plain(*_join(rest), share=PROVEN) or any(_cut_off(*_join(part)) for part in unread):
         return None
     return _by_layer(goes, stays, on_rest)  # type: ignore[arg-type]
@@ -121,14 +208,20 @@ def _fit(used: Tensor, loss: Tensor, weight: Tensor) -> float | None:
 
     0 without weights.
     """
+    found = _scaled(used, loss, weight)
+    return None if found is None else found[0]
+
+
+def _scaled(used: Tensor, loss: Tensor, weight: Tensor) -> tuple[float, float] | None:
+    """That lambda, and c; c is 0 where the loss's gradient is stopped."""
     if not bool(weight.any()):
-        return 0.0
-    for known in (loss, torch.zeros_like(loss)):  # not clipped; or the loss's gradient is stopped
+        return 0.0, 0.0
+    for known, scale in ((loss, 1.0), (torch.zeros_like(loss), 0.0)):  # neither clipped nor scaled; or stopped
         pressed = float((used - known) @ weight / (weight @ weight))
         if _explained(used, known + pressed * weight):
-            return pressed
+            return pressed, scale
     scale, pressed = torch.linalg.lstsq(torch.stack([loss, weight], dim=1), used[:, None]).solution[:, 0].tolist()
-    return pressed / scale if scale > 0 and _explained(used, scale * loss + pressed * weight) else None
+    return (pressed / scale, scale) if scale > 0 and _explained(used, scale * loss + pressed * weight) else None
 
 
 def _explained(used: Tensor, model: Tensor, share: float = UNEXPLAINED) -> bool:

@@ -44,8 +44,8 @@ def pressing(strength, a=GONE["a.weight"], b=GONE["b.weight"], **more):
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_one_strength_on_all_that_goes_is_read(monkeypatch, scale):
     found = read(monkeypatch, pressing(0.2), scale)
-    assert found[:2] == pytest.approx((0.2, 0.0), abs=1e-9) and found[3:] == (0.0, "")
-    assert found.rest == pytest.approx(0.0, abs=1e-9)
+    assert found[:2] == pytest.approx((0.2, 0.0), abs=1e-9) and found[3:5] == (0.0, "")
+    assert found.rest == pytest.approx(0.0, abs=1e-9) and found.scale == pytest.approx(scale)
     everywhere = pressing(0.1, a_bias=(0,), b_bias=(0, 1))
     assert read(monkeypatch, everywhere, scale).rest == pytest.approx(0.1)
 
@@ -91,6 +91,16 @@ def test_some_stop_the_gradient_of_what_they_press_on(monkeypatch):
     alone = {name: {i: value - float(loss[name][i]) for i, value in at.items()} for name, at in pressing(0.2).items()}
     found = read(monkeypatch, alone)
     assert (found.goes, found.stays, found.odd) == (pytest.approx(0.2), pytest.approx(0.0), "")
+
+
+def test_what_presses_on_a_stopped_gradient_may_be_clipped_with_the_rest(monkeypatch):
+    loss = {name: torch.tensor(value).reshape(-1) for name, value in LOSS.items()}
+    alone = {name: {i: value - float(loss[name][i]) for i, value in at.items()} for name, at in pressing(0.2).items()}
+    found = read(monkeypatch, alone, scale=0.5)
+    assert (found.goes, found.stays, found.scale) == pytest.approx((0.2, 0.0, 0.5), abs=1e-9)
+    assert found.times(found.scale)[:2] == pytest.approx((0.1, 0.0), abs=1e-9)
+    found = read(monkeypatch, alone)
+    assert (found.goes, found.scale) == pytest.approx((0.2, 1.0))
 
 
 def test_a_stopped_gradient_is_read_layer_by_layer(monkeypatch):
