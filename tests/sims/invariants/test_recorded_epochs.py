@@ -85,6 +85,7 @@ def test_a_loss_before_training_may_be_a_log():
     first = look(weights(0), 0.55)
     late = [first, *epochs(0.6, 0.58, 0.57), forward(weights(3))]
     assert stopping(late).endswith("never ran out on this problem"), "from the first epoch on it falls"
+    assert stopping([look(weights(0), 0.5, (1.0,)), *late]).endswith("never ran out on this problem")
     assert stopping([first, *epochs(*WORSE), LAST]) == ACCUSED
 
 

@@ -30,6 +30,8 @@ def left(values, model=0):
 
 ONCE = [use(DENSE), left(DENSE), use(UNDER), left(TRAINED), use(TRAINED), left(TRAINED)]
 TWICE = [*ONCE, use(DENSE), left(DENSE), use(UNDER), left(SECOND), use(SECOND)]
+AGAIN = [left(DENSE), use(DENSE), left(DENSE), use(UNDER | {"b_weight": [[5.5], [0]]}), left(TRAINED)]
+THRICE = [*TWICE, *AGAIN]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ MOVED = {"a_weight": [[1, -2, 1, -2.1]], "b_weight": [[1], [-1]]}
         ([use(NEW), left(NEW), use(UNDER, model=1)], [NEW]),  # the given one, masked
         ([use(NEW), left(NEW), use(LARGE, model=1)], [NEW, LARGE]),
         ([use({}), left(BELOW), use(BELOW | {"a_weight": [[-4, -3, -1, -2.1]]}, model=1)], [{}]),
-        ([use({}), left(DENSE), use(FEW, model=1)], [{}]),  # like the few that it has
+        ([use({}), left(SECOND), use(FEW, model=1)], [{}]),  # like the few that it has
         ([use({}), use(NEW), use(MOVED, model=1)], [{}]),  # steps were taken by hand
     ],
 )  # fmt: skip
@@ -105,6 +107,11 @@ def test_training_starts_where_a_network_first_learns_or_is_drawn_anew(events, s
 def test_the_given_state_is_a_start_unless_what_learned_was_never_like_it(events, counts):
     seen = recorded(events)
     assert any(start is seen.given for start in seen.starts()) == counts
+
+
+def test_weights_below_zero_may_be_drawn():
+    first, second = recorded([use(NEW), left(NEW), use(LOW, model=1)]).starts()
+    assert equal_states(first, state(**NEW)) and equal_states(second, state(**LOW))
 
 
 TWICE_AS_LARGE = {"a_weight": [[8, 6, 2, 4]], "b_weight": [[10], [4]]}
@@ -137,6 +144,8 @@ def test_the_answer_is_found_among_what_was_seen():
 @pytest.mark.parametrize(
     ("events", "answer", "phase"),
     [
+        (TWICE, UNDER, 8), (THRICE, SECOND, 8), (THRICE, {"a_weight": [[1, 1, 0, 0]]}, 14),
+        ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *TWICE[2:8], use(TRAINED), *AGAIN], SECOND, 12),
         (ONCE, TRAINED, 2), (TWICE, TRAINED, 2), (TWICE, SECOND, 8), (TWICE, {"a_weight": [[1, 1, 0, 0]]}, 8),
         ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *TWICE[2:8], use(TRAINED)], SECOND, 8),
         ([use(SECOND | {"b_weight": [[9], [1]]}), left(DENSE), *ONCE[2:]], SECOND, 2),

@@ -85,7 +85,7 @@ def test_weights_may_be_moved_for_a_pass(first, steps, got):
     ("pull", "guilty"),
     [
         (None, 1), (torch.zeros(2, 2), 0), (torch.tensor([[0.0, 0.0], [0.0, -1.0]]), 1), (torch.tensor(1.0), 1),
-        (torch.tensor([[-1.0, 0.0], [0.0, 0.0]]), 0), (torch.ones(3, 2), 1), (torch.ones(2), 1),
+        (torch.tensor([[-1.0, 0.0], [0.0, 0.0]]), 0), (torch.ones(3, 2), 1), (torch.ones(2), 1), (torch.ones(1, 2), 1),
     ],
 )  # fmt: skip
 def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
