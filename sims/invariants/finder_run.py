@@ -163,7 +163,8 @@ class Run:
         for event in self.events[first:last]:
             if event.kind == "forward" and event.learns and event.model == model:
                 now = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
-                rows += len(self.pristine.train[0]) if event.rows is None else len(event.rows) if now else 0
+                if now:
+                    rows += len(self.pristine.train[0]) if event.rows is None else len(event.rows)
                 alive = max(alive, now)
         return rows < len(self.pristine.train[0]) / 2 and alive > pruned / 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -46,6 +47,7 @@ BEST, WRONG, WORST = (1.0, 1.0), (2.0, -0.5), (2.0, -1.5)
         (((0.9, 0.9), BEST, WORST, WORST), 1, ""),  # as many are right: the accuracy may have chosen it
         (((0.3, 0.3), (2.0, -0.1), WORST, WORST), 1, ""),  # more are right
         (((2.0, -0.10), (2.0, -0.06), WORST, WORST), 1, ""),  # within a margin
+        (((1.0, -0.01), (1.0, 0.01), WORST, WORST), 1, ""),  # and fewer are right
         (((-0.1, -0.1), (9.0, -0.03), WORST, WORST), 1, OTHER.format(1, 2)),
     ],
 )  # fmt: skip
@@ -61,6 +63,18 @@ def test_a_pruned_epoch_is_known_by_what_is_left():
     assert ended(*margins, then=forward(state(a_weight=[[0.0] * 4]))) == "", "nothing is left to tell by"
 
 
+def test_an_epoch_is_known_by_weights_below_zero():
+    events = epochs(*[0.5] * 4)
+    for number, (one, other) in enumerate((WRONG, BEST, WORST, WORST)):
+        right(events[3 * number + 2], one, other)
+    events = [copy.deepcopy(event) for event in (*events, forward(weights(3)))]
+    for event in events:
+        event.state["a.weight"] *= -1
+    assert stopping(events) == OTHER.format(3, 2)
+    events[-1].state["a.weight"][0, 0] = -9.0
+    assert stopping(events) == ""
+
+
 def test_rows_are_counted_right_over_the_batches_of_a_pass():
     def hits(*events, end=-1):
         return validation._hits(recorded(events), len(events) + end)
@@ -73,7 +87,7 @@ def test_rows_are_counted_right_over_the_batches_of_a_pass():
     stepped = epochs(0.5)[1]
     assert hits(one(1.0, 5.0), one(1.0, 6.0)) == 2 and hits(one(-1.0, 5.0), one(1.0, 6.0)) == 1
     assert hits(one(1.0, 5.0), stepped, one(1.0, 6.0)) == 1 and hits(one(1.0, 5.0), one(-1.0, 5.0), one(1.0, 6.0)) == 1
-    assert hits(one(1.0, 5.0), one(1.0, 6.0), one(-1.0, 6.0), end=-2) == 2
+    assert hits(one(1.0, 5.0), one(1.0, 6.0), one(-1.0, 5.0), end=-2) == 2
     assert hits(one(1.0, 5.0), one(1.0, 6.0), look(state(), 0.5, (7.0,))) == 2
     assert hits(one(1.0, 5.0), one(1.0, 6.0, learns=True)) == 1
     silent, mute, deep = one(1.0, 6.0), one(1.0, 6.0), one(1.0, 6.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -51,6 +53,31 @@ def test_a_mask_that_is_missing_for_less_than_half_an_epoch_has_slipped(between,
 def test_a_slip_is_one_of_the_same_model():
     other = [use(SLIPPED, model=1), left(SLIPPED, 1), use(UNDER, model=1), left(TRAINED, 1), use(TRAINED, model=1)]
     assert recorded([*BEFORE, *other], weights=state(**TRAINED)).final_phase() == 6
+
+
+def look(values):
+    return forward(state(**values), learns=False, rows=rows((1.0, 2.0, 3.0)))
+
+
+def test_passes_of_others_and_looks_are_no_training_without_the_mask():
+    for more in (use(DENSE, (1.0, 2.0, 3.0), model=1), look(DENSE)):
+        assert recorded([*BEFORE, use(SLIPPED), more, *AFTER], weights=state(**TRAINED)).final_phase() == 2
+    unseen = [use(TRAINED, None), left(TRAINED), use(SLIPPED)]
+    assert recorded([*BEFORE, *unseen, *AFTER], weights=state(**TRAINED)).final_phase() == 2, "it was masked"
+    second = [copy.copy(event) for event in (*BEFORE, use(SLIPPED), *AFTER)]
+    for event in second:
+        event.model = 1
+    other = [use(DENSE, (1.0, 2.0, 3.0))]
+    assert recorded([*second[:5], *other, *second[5:]], weights=state(**TRAINED)).final_phase() == 2
+    assert recorded([*second[:6], *BEFORE, *AFTER], weights=state(**TRAINED)).final_phase() == 8, "two models"
+
+
+def test_most_of_the_weights_that_are_pruned_have_to_be_alive():
+    """Two are pruned and four are kept."""
+    mask = {"a.weight": [[1, 1, 0, 0]], "b.weight": [[1], [1]]}
+    for between, start in ((SLIPPED, 2), (FEW, 6)):
+        seen = recorded([*BEFORE, use(between), *AFTER], mask=mask, weights=state(**TRAINED))
+        assert seen.final_phase() == start
 
 
 def test_what_slipped_is_accused():
