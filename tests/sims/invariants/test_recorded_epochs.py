@@ -90,9 +90,13 @@ def test_rows_are_counted_right_over_the_batches_of_a_pass():
     assert hits(one(1.0, 5.0), one(1.0, 6.0), one(-1.0, 5.0), end=-2) == 2
     assert hits(one(1.0, 5.0), one(1.0, 6.0), look(state(), 0.5, (7.0,))) == 2
     assert hits(one(1.0, 5.0), one(1.0, 6.0, learns=True)) == 1
-    silent, mute, deep = one(1.0, 6.0), one(1.0, 6.0), one(1.0, 6.0)
-    silent.rows, mute.logits, deep.logits = None, None, torch.ones(1, 2, 1)
-    assert hits(one(1.0, 5.0), silent) == hits(one(1.0, 5.0), mute) == hits(one(1.0, 5.0), deep) == 1
+    silent, mute, deep, flat = one(1.0, 6.0), one(1.0, 6.0), one(1.0, 6.0), one(1.0, 6.0)
+    silent.rows, mute.logits, deep.logits, flat.logits = None, None, torch.ones(1, 2, 1), torch.ones(1)
+    for odd in (silent, mute, deep, flat):
+        assert hits(one(1.0, 5.0), odd) == 1
+    seen = recorded([one(1.0, 5.0), one(-1.0, 6.0)])
+    seen.pristine.validation[1].fill_(1)
+    assert validation._hits(seen, 1) == 1, "of the other class"
 
 
 def test_a_loss_before_training_may_be_a_log():

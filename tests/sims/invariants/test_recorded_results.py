@@ -218,6 +218,21 @@ def test_rounds_that_are_no_masks_are_named(masks, got):
     assert found == (got if got[0] == "." else f"the mask of {got} differs from .mask in type, names, shapes or dtype")
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (torch.ones(1, 4).to_sparse(), "torch.sparse_coo"), (torch.ones(1, 4, device="meta"), "meta"),
+        (torch.nested.nested_tensor([torch.ones(4)], layout=torch.jagged), "nested"), (torch.ones(1, 4), ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["weights", "initial"])
+def test_the_answer_is_of_dense_tensors(part, value, kind):
+    seen = recorded()
+    getattr(seen.result, part)["a.weight"] = value
+    found = verdict(results.check_form, seen)
+    assert found == (f".{part}['a.weight'] as a {kind} tensor" if kind else "")
+
+
 def test_a_dense_ticket_holds_no_weight_at_zero():
     full = {"a.weight": [[1, 1, 1, 1]], "b.weight": [[1], [1]]}
     judge, trained = results.check_dense, state(a_weight=[[4, 3, 1, 9]])

@@ -153,5 +153,12 @@ def test_rows_given_by_keyword_are_seen():
 
     loose, observer = Loose(), Observer(Loose())
     with observer.watching():
-        loose(scale=2.0), loose(x=ROWS, scale=2.0), loose(ROWS[:1], scale=2.0)
-    assert [None if event.rows is None else len(event.rows) for event in observer.events] == [None, None, 1]
+        loose(), loose(scale=2.0), loose(x=ROWS, scale=2.0), loose(ROWS[:1], scale=2.0)
+    assert [None if event.rows is None else len(event.rows) for event in observer.events] == [None, None, None, 1]
+    assert not observer.blind and seen(Other(), x=ROWS) == [], "of another class, and by keyword"
+
+
+def test_a_module_without_the_networks_layers_is_none_of_ours():
+    others = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+    assert seen(others, ROWS) == [] and len(seen(Other(), ROWS)) == 1
+    assert Observer(Tiny()).values(others) is None
