@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 from unilth.errors import UserError
 
@@ -41,7 +41,7 @@ class _Kept:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.stream, self.first = getattr(sys, name), getattr(sys, f"__{name}__")
+        self.stream, self.first = (cast(Any, getattr(sys, one, None)) for one in (name, f"__{name}__"))
         self.look = _look(self.stream)
         self.number = self.copy = -1
         self.own: Any = None
@@ -58,7 +58,7 @@ class _Kept:
 
     def restore(self) -> None:
         """Put everything back; what is still held for the place where the block's code writes goes there first."""
-        now = getattr(sys, self.name)
+        now = getattr(sys, self.name, None)  # it may have been deleted
         if now is not self.stream:
             _LEFT.append(now)
             _flush(now)

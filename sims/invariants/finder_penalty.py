@@ -9,7 +9,14 @@ from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event
-from unilth.sims.invariants.penalty_reading import VISIBLE, Strength, moved_otherwise, readings, strengths
+from unilth.sims.invariants.penalty_reading import (
+    VISIBLE,
+    Strength,
+    moved_otherwise,
+    readings,
+    scale_changes,
+    strengths,
+)
 
 Steps = list[Strength | None]
 
@@ -24,12 +31,18 @@ def _by_one_reading(judge: Callable[[Steps], None], found: Steps) -> None:
         except Violation as violation:
             accused = accused or violation
     if accused is not None:
+        if scale_changes(found):
+            raise NotJudged("the loss is scaled, and by factors that change")
         raise accused
 
 
 def check_outside(subject: Subject, case: Case) -> None:
     """Weights that stay, biases and normalisation feel no more than a constant weight decay."""
-    _by_one_reading(_judge_outside, strengths(run(subject, case), case))
+    steps = strengths(run(subject, case), case)
+    pressed = any(step is not None and step.goes - step.stays > VISIBLE for step in steps)
+    _by_one_reading(_judge_outside, steps)
+    if None in steps and not pressed:
+        raise NotJudged("the steps at which the penalty presses could not be read")
 
 
 def _judge_outside(steps: Steps) -> None:
@@ -95,7 +108,10 @@ def _moved_by_hand(seen: Run) -> bool:
         last[event.model] = event
         if before is None or now is None or seen.pruned_zero(now):
             continue
-        if any(bool((now[name] != before.state[name])[~kept].any()) for name, kept in seen.mask.items()):
+        if any(
+            bool(((now[name] != before.state[name]) & (now[name] != seen.given[name]))[~kept].any())
+            for name, kept in seen.mask.items()
+        ):
             return True
     return False
 

@@ -108,17 +108,19 @@ class Run:
     def entries(self) -> list[int]:
         """Where training under the final mask begins: learning passes with all pruned weights at 0, after others.
 
-        Only a model's first pass after a step counts: an optimizer may try other points on its way to the next step.
+        It ends where the first pass after a step is not under the mask, and not where a later one before the next step
+        is not, as an optimizer may try other points on its way.
         """
         found, under, stepped = [], dict[int, bool](), dict[int, bool]()
         for index, event in enumerate(self.events):
             if event.kind == "step":
                 stepped[event.model] = True
-            elif event.learns and stepped.pop(event.model, event.model not in under):
-                now = self.pruned_zero(event.state)
+            elif event.learns:
+                now, first = self.pruned_zero(event.state), stepped.pop(event.model, event.model not in under)
                 if now and not under.get(event.model, False):
                     found.append(index)
-                under[event.model] = now
+                if now or first:
+                    under[event.model] = now
         return found
 
     def answered(self) -> int | None:

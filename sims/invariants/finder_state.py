@@ -33,6 +33,9 @@ def check_self_contained(subject: Subject, case: Case) -> None:
             _judge_together(seen, wanted)
             return
     known = any(equal_states(wanted, masked(state, seen.mask), seen.learnable) for state in states)
+    buffers = [name for name in wanted if name not in seen.learnable]
+    if known and not any(equal_states(wanted, state, buffers) for state in [seen.given, *states]):
+        raise NotJudged("the buffers are those of no state that was seen: they may have been taken anew")
     if not known and _between(wanted, [masked(state, seen.mask) for state in states], seen.learnable):
         raise NotJudged("the answer lies between states of training, as an average of them does")
     what = "with other buffers (batch-norm statistics) than it had then" if known else "that the network never had"
@@ -44,7 +47,8 @@ def check_self_contained(subject: Subject, case: Case) -> None:
 def _judge_together(seen: Run, wanted: State) -> None:
     """Accuse parameters of one trained state put together with buffers of another.
 
-    A state is trained that a step left, or that a training pass was entered with or left.
+    A state is trained that a step left, that a pass was entered with which was learned from, or that one left in
+    training mode.
     """
     here, elsewhere, there = False, False, False
     buffers = [name for name in wanted if name not in seen.learnable]
@@ -53,7 +57,7 @@ def _judge_together(seen: Run, wanted: State) -> None:
     for event in [*seen.events, *ends]:
         last = before.get(event.model)
         passed = last is not None and last.training and equal_states(event.state, last.state, seen.learnable)
-        if event.kind == "step" or event.training or passed:
+        if event.kind == "step" or event.learns or passed:
             state = {name: value.to(wanted[name].dtype) for name, value in masked(event.state, seen.mask).items()}
             same, held = (equal_states(state, wanted, names) for names in (seen.learnable, buffers))
             here, elsewhere, there = here or (same and held), elsewhere or same, there or held

@@ -158,6 +158,7 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
             _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
             _judge_restart(seen, following, passes[best][2], last, number - best)
             _judge_epoch(seen, following, passes[: number + 1], best)
+            _judge_mixture(seen, following, passes[best][2], last)
         return
     raise NotJudged("the patience never ran out on this problem")
 
@@ -212,7 +213,10 @@ def _judge_rest(seen: Run, case: Case, best: int, end: int) -> None:
             raise NotJudged("the network is looked at in training mode as well, which may be where its loss is taken")
         if event.rows is None or None in places(event.rows, known):
             raise NotJudged("other rows are evaluated as well, which may be part of the validation loss")
-    if any(step is not None and step.stays > VISIBLE for step in strengths(seen, case, best, end)):
+    pressed = strengths(seen, case, best, end)
+    if None in pressed:
+        raise NotJudged("the gradients hold more than those of the logits, which may be part of the validation loss")
+    if any(step and max(step.stays, step.most, step.rest or 0.0) > VISIBLE for step in pressed):
         raise NotJudged("training minimises an L2 term as well, which may be part of the validation loss")
 
 
@@ -285,6 +289,24 @@ def _judge_epoch(seen: Run, following: Event, passes: list[tuple[int, float, Sta
                 f"after epoch {best + 1}",
                 expected="the best weights restored",
             )
+
+
+def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> None:
+    """Accuse a training that goes on from parameters of which some are the best ones, and others the last."""
+    sides: dict[bool, list[str]] = {True: [], False: []}
+    for name in seen.learnable:
+        now = following.state[name]
+        told = (best[name] != last[name]) & ((now != 0) | (best[name] == 0) | (last[name] == 0))
+        if bool(told.any()):
+            for restored, state in ((True, best), (False, last)):
+                if torch.equal(now[told], state[name][told]):
+                    sides[restored].append(name)
+    if sides[True] and sides[False]:
+        fail(
+            got=f"training goes on with {', '.join(sides[True])} of the best epoch, and with {', '.join(sides[False])} "
+            "of the last",
+            expected="the best weights restored, all of them",
+        )
 
 
 def _hits(seen: Run, end: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ class Subject:
 
     def _answer(self, refusals: tuple[type[Exception], ...], expected: str, args: Any, kwargs: Any) -> Any:
         """The target's answer, or REJECTED; whatever else it raises is a violation."""
+        process = os.getpid()
         try:
             with the_targets():
                 return self.target(*args, **kwargs)
@@ -92,6 +94,9 @@ class Subject:
             raise
         except BaseException as error:  # a TypeError or IndexError deep inside is no clear refusal
             fail(got=raised(error), expected=expected)
+        finally:
+            if os.getpid() != process:  # a child that the target forked must not go on with the check
+                os._exit(0)
 
 
 REJECTED = object()

@@ -29,9 +29,17 @@ def _transformed() -> bool:
     return level is not None and level() is not None
 
 
-def _is_used(value: Tensor, new: bool) -> bool:
-    """Whether what an optimizer holds comes from training: a new one may begin with a constant, as Adagrad does."""
-    return bool((value != value.reshape(-1)[0]).any() if new and value.numel() else value.any())
+def _is_used(value: Tensor, new: bool, weights: list[Tensor]) -> bool:
+    """Whether what an optimizer holds comes from training.
+
+    A new one may begin with a constant, as Adagrad does, with a copy of a weight, or with a mask.
+    """
+    if not new:
+        return bool(value.any())
+    constant = not value.numel() or bool((value == value.reshape(-1)[0]).all())
+    return not (
+        constant or bool(((value == 0) | (value == 1)).all()) or any(torch.equal(value, weight) for weight in weights)
+    )
 
 
 @dataclass
@@ -158,8 +166,8 @@ class Observer:
             if output.requires_grad:
 
                 def learns(gradient: Tensor) -> None:
-                    event.learns = True
-                    event.pull = gradient.detach().clone()
+                    event.learns = True  # more than once where a loop goes backward through parts of its loss
+                    event.pull = gradient.detach().clone() if event.pull is None else event.pull + gradient.detach()
 
                 output.register_hook(learns)
 
@@ -177,8 +185,9 @@ class Observer:
     def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         held = [(key, value) for state in optimizer.state.values() for key, value in state.items()]
         new = all(optimizer is not known for known in self.optimizers)
+        values = [parameter.detach() for parameter in optimizer.state if isinstance(parameter, Tensor)] if new else []
         self._carried = tuple(
-            sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(value, new)})
+            sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(value, new, values)})
         )
         moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._before = {

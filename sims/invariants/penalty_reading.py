@@ -8,6 +8,7 @@ loss was scaled. Where c is not 1 the penalty may also have been added afterward
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class Strength(NamedTuple):
 
     ``kept``: by how much more some of the weights that stay are pressed than the others of their layer. ``odd``: how
     the force on the weights that go differs from lambda w with one lambda, where it is certain that it does. ``scale``:
-    the c of c (g + lambda w).
+    the c of c (g + lambda w). ``most``: the largest lambda on weights that stay, where their layers differ in it.
     """
 
     goes: float
@@ -51,11 +52,13 @@ class Strength(NamedTuple):
     kept: float = 0.0
     odd: str = ""
     scale: float = 1.0
+    most: float = 0.0
 
     def times(self, factor: float) -> Strength:
         """The strength where the penalty was scaled by another factor than the loss."""
         rest = None if self.rest is None else factor * self.rest
-        return Strength(factor * self.goes, factor * self.stays, rest, factor * self.kept, self.odd, self.scale)
+        goes, stays, kept, most = (factor * one for one in (self.goes, self.stays, self.kept, self.most))
+        return Strength(goes, stays, rest, kept, self.odd, self.scale, most)
 
 
 Columns = dict[str, tuple[Tensor, Tensor, Tensor]]
@@ -103,7 +106,14 @@ def readings(found: list[Strength | None]) -> list[list[Strength | None]]:
     while power * max(scales) <= 1 + 1e-6:
         unscaled.append([step and step.times(1 / power) for step in found])
         power *= 2
-    return [added, *reversed(unscaled), found]
+    constant = max(scales) - min(scales) <= 1e-6 * max(scales) and math.frexp(max(scales))[0] - 0.5 < 1e-6
+    return [added, *reversed(unscaled), *([] if constant else [found])]  # no clipping shrinks by one power of two
+
+
+def scale_changes(found: list[Strength | None]) -> bool:
+    """Whether some steps are of a loss that is scaled, and others of one that is scaled less or not at all."""
+    scales = [step.scale for step in found if step is not None]
+    return bool(scales) and min(scales) <= 1 / SCALED and max(scales) > 1.9 * min(scales)
 
 
 def moved_otherwise(seen: Run) -> bool:
@@ -260,11 +270,11 @@ def _by_layer(goes: Columns, stays: Columns, rest: float | None) -> Strength | N
     gone = {name: _levels(*columns) for name, columns in there.items()}
     if None in gone.values():  # some stop the loss's gradient where they press
         gone = {name: _levels(used, 0 * loss, weight) for name, (used, loss, weight) in there.items()}
-    least = min(low.values())
+    least, most = min(low.values()), max(levels[1] for levels in kept.values() if levels is not None)
     for name, levels in gone.items():
         if levels is None:
             text = f"a force on the weights that go in {name!r} that is no multiple of them"
-            return Strength(least, least, rest, more, text)
+            return Strength(least, least, rest, more, text, most=most)
     extra = {name: levels[1] - low[name] for name, levels in gone.items() if levels is not None}
     spared = {name: levels[2] for name, levels in gone.items() if levels is not None and levels[2]}
     odd = ""
@@ -274,7 +284,7 @@ def _by_layer(goes: Columns, stays: Columns, rest: float | None) -> Strength | N
     if strongest - min(extra.values()) > VISIBLE + 2e-3 * abs(strongest):
         high, weak = max(extra, key=extra.__getitem__), min(extra, key=extra.__getitem__)
         odd = odd or f"a penalty of {strongest:.4g} in {high!r} and of {round(extra[weak], 6):.4g} in {weak!r}"
-    return Strength(least + strongest, least, rest, more, odd)
+    return Strength(least + strongest, least, rest, more, odd, most=most)
 
 
 def _levels(used: Tensor, loss: Tensor, weight: Tensor) -> tuple[float, float, int] | None:

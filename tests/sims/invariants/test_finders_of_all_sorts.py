@@ -34,20 +34,20 @@ class BeginsWithAConstant(OneShot):
 
 @REWINDS
 class NoisyPasses(OneShot):
-    """Noise on the weights for each pass, taken off again before the step."""
+    """Noise on all parameters for each pass, taken off again before the step."""
 
     def train(self, epochs):
         optimizer, (inputs, labels) = self.optimizer(), self.rows()
         for _ in range(epochs):
             for rows in self.order(len(labels)).split(self.batch):
-                before = {name: weight.detach().clone() for name, weight in self.prunable().items()}
+                before = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
                 with torch.no_grad():
-                    for name, weight in self.prunable().items():
-                        weight += 0.01 * torch.randn(weight.shape, generator=self.chance) * self.mask[name]
+                    for name, weight in self.network.named_parameters():
+                        weight += 0.01 * torch.randn(weight.shape, generator=self.chance) * self.mask.get(name, 1)
                 optimizer.zero_grad()
                 F.cross_entropy(self.network(inputs[rows]), labels[rows]).backward()
                 with torch.no_grad():
-                    for name, weight in self.prunable().items():
+                    for name, weight in self.network.named_parameters():
                         weight.copy_(before[name])
                 optimizer.step()
                 self.apply()
@@ -170,8 +170,38 @@ class PassesAllRows(OneShot):
             self.apply()
 
 
+@REWINDS
+class LooksAtGradientsAfterRewinding(OneShot):
+    """A backward pass at the initial values, for a score, before the mask is applied."""
+
+    def rewind(self):
+        super().rewind()
+        inputs, labels = self.rows()
+        F.cross_entropy(self.network(inputs[:32]), labels[:32]).backward()
+        self.network.zero_grad()
+        self.network.load_state_dict(self.initial)
+
+
+class Slow(torch.optim.SGD):
+    """Holds copies of the weights from the beginning, as Lookahead does, and a mask."""
+
+    def __init__(self, parameters, rate):
+        super().__init__(parameters, rate)
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["slow"] = parameter.detach().clone()
+            self.state[parameter]["mask"] = (parameter != 0).float()
+
+
+@REWINDS
+class HoldsCopies(OneShot):
+    def optimizer(self):
+        return Slow(self.network.parameters(), 0.05)
+
+
 CORRECT = {
-    BeginsWithAConstant: ("finder-rewinds-optimizer", "passed"), NoisyPasses: ("finder-rewinds", "passed"),
+    BeginsWithAConstant: ("finder-rewinds-optimizer", "passed"), HoldsCopies: ("finder-rewinds-optimizer", "passed"),
+    LooksAtGradientsAfterRewinding: ("finder-rewinds", "passed"),
+    NoisyPasses: ("finder-rewinds", "passed"),
     DropsConnections: ("finder-rewinds", "not-applicable"), StartsSparse: ("finder-sparsity-zero", "passed"),
     TrainsUnseen: ("finder-initial-is-initial", "not-applicable"),
     TriesTwoScales: ("finder-initial-is-initial", "passed"), PassesAllRows: ("finder-no-validation-rows", "passed"),
@@ -248,6 +278,34 @@ class KeepsTheEpochAfter(StoppedTicket):
         super().restore(self.kept)
 
 
+@STOPS
+class RestoresTheWeightsAlone(StoppedTicket):
+    """Biases stay those of the last epoch."""
+
+    def restore(self, state):
+        super().restore(self.remember() | {name: value for name, value in state.items() if value.dim() > 1})
+
+
+@STAYS
+class LearnsFromHeldOutRowsFirst(OneShot):
+    """Two losses of one pass, of which the first is that of the validation rows in it."""
+
+    def train(self, epochs):
+        optimizer, (inputs, labels) = self.optimizer(), self.rows()
+        held, answers = self.data.validation
+        self.network.eval()
+        for _ in range(4 * epochs):
+            optimizer.zero_grad()
+            logits = self.network(torch.cat([inputs, held[:8]]))
+            F.cross_entropy(logits[len(labels) :], answers[:8]).backward(retain_graph=True)
+            F.cross_entropy(logits[: len(labels)], labels).backward()
+            optimizer.step()
+            self.apply()
+
+    def rewind(self):
+        pass
+
+
 @STAYS
 class AnswersSparseTensors(OneShot):
     """A mask that is no dense tensor."""
@@ -266,6 +324,8 @@ BROKEN = {
     ForgetsTheMaskOnce: ("finder-zero-after-every-step", "at the next use after optimizer step 8 under the mask"),
     DrawsAnewAndSaysTheGiven: ("finder-initial-is-initial", ".initial holds neither"),
     KeepsTheEpochAfter: ("finder-stops-early", "training goes on from the weights of epoch"),
+    RestoresTheWeightsAlone: ("finder-stops-early", "of the best epoch, and with first.bias, "),
+    LearnsFromHeldOutRowsFirst: ("finder-no-validation-rows", "a gradient from 8 validation rows"),
     AnswersSparseTensors: ("finder-form", ".mask['first.weight'] as a torch.sparse_coo tensor"),
 }
 

@@ -61,10 +61,16 @@ def test_buffers_belong_to_the_parameters():
     seen, judge = recorded(events, weights=with_mean(2.0, **ENDED)), finder_state.check_self_contained
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problems, "network", lambda case: Norm())
+        seen.given |= with_mean(0.0)
         assert verdict(judge, seen) == ""
         seen.result.weights = with_mean(1.0, **ENDED)
         got = ".weights is a state with other buffers (batch-norm statistics) than it had then"
         assert verdict(judge, seen) == got
+        seen.result.weights = with_mean(9.0, **ENDED)
+        new = "not judged: the buffers are those of no state that was seen: they may have been taken anew"
+        assert verdict(judge, seen) == new
+        seen.given |= with_mean(9.0)
+        assert verdict(judge, seen) == got, "as they were given"
         seen.result.weights = state(**ENDED)
         assert verdict(judge, seen).startswith("a fresh network cannot load .weights: ")
         assert len(verdict(judge, seen)) <= len("a fresh network cannot load .weights: ") + 160
@@ -90,7 +96,8 @@ def looked(values, training=False, model=0):
     ("more", "live", "answer", "got"),
     [
         ([], EARLY, EARLY, ""), ([], LATE, LATE, ""), ([], MIXED, MIXED, PATCHED),
-        ([looked(MIXED)], LATE, MIXED, PATCHED), ([looked(MIXED, training=True)], LATE, MIXED, ""),
+        ([looked(MIXED)], LATE, MIXED, PATCHED), ([looked(MIXED, training=True)], LATE, MIXED, PATCHED),
+        ([forward(MIXED)], LATE, MIXED, ""), ([looked(MIXED, training=True)], mean(4, **HALFWAY), MIXED, PATCHED),
         ([step(MIXED)], LATE, MIXED, ""), ([looked(EARLY, training=True)], MIXED, MIXED, ""),
         ([looked(EARLY, training=True), looked(MIXED)], LATE, MIXED, ""), ([looked(EARLY)], MIXED, MIXED, PATCHED),
         ([looked(EARLY, training=True), looked(LATE)], MIXED, MIXED, PATCHED),

@@ -126,7 +126,45 @@ def test_the_validation_loss_is_known_by_what_was_looked_at(at):
         assert stopping([*events, LAST]) == (why if at < 12 else ACCUSED)
 
 
-@pytest.mark.parametrize(("stays", "why"), [(0.0, ACCUSED), (5e-5, ACCUSED), (2e-4, PENALTY), (-1.0, ACCUSED)])
-def test_l2_in_the_loss_may_be_in_the_validation_loss(stays, why):
-    pressed = [None, Strength(stays, stays)]
+MORE = "not judged: the gradients hold more than those of the logits, which may be part of the validation loss"
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (Strength(0.0, 0.0), ACCUSED), (Strength(5e-5, 5e-5), ACCUSED), (Strength(2e-4, 2e-4), PENALTY),
+        (Strength(-1.0, -1.0), ACCUSED), (None, MORE), (Strength(0.0, 0.0, 2e-4), PENALTY),
+        (Strength(0.0, 0.0, 5e-5), ACCUSED), (Strength(0.0, 0.0, most=2e-4), PENALTY),
+        (Strength(0.0, 0.0, most=5e-5), ACCUSED),
+    ],
+)  # fmt: skip
+def test_what_else_training_minimises_may_be_in_the_validation_loss(step, why):
+    pressed = [Strength(0.0, 0.0), step]
     assert stopping([*epochs(*WORSE), LAST], pressed=pressed, key=(1, 3)) == why
+
+
+def mixed(**parts):
+    """Going on with parts of the best epoch (2) and the last (4)."""
+    events = epochs(*WORSE)
+    for number in range(4):
+        for event in events[3 * number + 1 : 3 * number + 3]:
+            event.state["b.bias"] = torch.tensor([number + 1.0, 1.0])
+    return stopping([*events, forward(state(**parts))])
+
+
+HALVES = "training goes on with {} of the best epoch, and with {} of the last"
+
+
+@pytest.mark.parametrize(
+    ("parts", "got"),
+    [
+        ({"a_weight": [[2.0] * 4], "b_bias": [2.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 4], "b_bias": [4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
+        ({"a_weight": [[2.0, 0.0, 2.0, 0.0]], "b_bias": [4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
+        ({"a_weight": [[4.0] * 4], "b_bias": [2.0, 1.0]}, ACCUSED),
+        ({"a_weight": [[0.0] * 4], "b_bias": [4.0, 1.0]}, ""), ({"a_weight": [[2.0] * 4], "b_bias": [9.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 3 + [9.0]], "b_bias": [4.0, 1.0]}, ""),
+    ],
+)  # fmt: skip
+def test_all_parameters_are_restored(parts, got):
+    assert mixed(**parts) == got

@@ -74,6 +74,11 @@ def test_a_force_of_another_kind_is_told_exactly(monkeypatch, force, expected):
         assert found.goes == pytest.approx(goes, abs=1e-9)
 
 
+def test_a_decay_of_one_layer_is_told_by_the_largest(monkeypatch):
+    found = read(monkeypatch, pressing(0.2, a=range(24), b=()))
+    assert (found.stays, found.most) == pytest.approx((0.0, 0.2), abs=1e-9)
+
+
 def test_where_the_loss_is_not_proven_nothing_is_told(monkeypatch):
     half = pressing(0.2, a=range(10, 20))
     assert read(monkeypatch, half).odd

@@ -35,7 +35,7 @@ def test_a_gradient_of_another_form_is_not_read(scale):
     assert _fit(0.3 * WEIGHT, LOSS, WEIGHT) == pytest.approx(0.3), "the loss's gradient is stopped"
 
 
-FOUND = state()
+FOUND = state(b_weight=[[5], [3]])
 INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
 
 
@@ -52,6 +52,7 @@ INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
         ([forward(state()), forward(state(**PRUNED)), step(state(**PRUNED), before=state(**PRUNED))], False),
         ([forward(state(**PRUNED)), forward(state()), step(state(), before=state(a_weight=[[4, 3, 7, 2]]))], True),
         ([forward(state()), step(state()), forward(state())], False),  # not seen before the step
+        ([step(state(b_weight=[[5], [7]])), forward(state())], False),  # rewound
         ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND)], False),  # one step extends another
         ([*INNER, step(state(b_weight=[[5], [8]]), before=FOUND)], True),  # and moves weights after it
         ([*INNER, step(state(b_weight=[[9], [7]]), before=FOUND)], False),

@@ -40,7 +40,9 @@ THRICE = [*TWICE, *AGAIN]
         (ONCE, [2]), (TWICE, [2, 8]), (ONCE[2:], [0]), (ONCE[:2], []), ([use(UNDER, learns=False), *ONCE], [3]),
         ([*ONCE[:4], use(DENSE), left(DENSE), use(UNDER)], [2, 6]),
         ([*ONCE[:3], use(DENSE), left(TRAINED), use(TRAINED)], [2]),  # another point on the way to the step
-        ([*ONCE[:2], use(DENSE), use(UNDER), left(UNDER), use(UNDER)], [5]),
+        ([*ONCE[:2], use(DENSE), use(UNDER), left(UNDER), use(UNDER)], [3]),  # a look at the gradients before the mask
+        ([*ONCE[:2], use(DENSE), use(UNDER), use(DENSE), left(UNDER), use(UNDER)], [3]),
+        ([*ONCE[:2], use(DENSE), use(SECOND | {"a_weight": [[8, 9, 1, 0]]}), left(UNDER), use(UNDER)], [5]),
         ([*ONCE[:2], use(UNDER, model=1), left(TRAINED, 1), use(DENSE), left(DENSE), use(TRAINED, model=1)], [2]),
         ([*ONCE, use(UNDER, model=1)], [2, 6]),
     ],

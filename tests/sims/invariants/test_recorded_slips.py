@@ -128,7 +128,8 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
     ("held", "carried"),
     [
         (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
-        (torch.tensor([0.2, 0.1, 0.1]), ("sum",)),
+        (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()),
+        ("weight", ()), ("less", ("sum",)), (torch.tensor([True, False]), ()),
         (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
     ],
 )  # fmt: skip
@@ -137,7 +138,9 @@ def test_a_new_optimizer_may_begin_with_a_constant(held, carried):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with observer.watching():
         model(torch.ones(1, 4)).sum().backward()
-        optimizer.state[model.a.weight]["sum"] = held
+        if isinstance(held, str):
+            held = model.a.weight.detach() * (0.5 if held == "less" else 1)
+        optimizer.state[model.a.weight]["sum"] = held.clone() if isinstance(held, torch.Tensor) else held
         optimizer.step(), optimizer.step()
     first, second = [event for event in observer.events if event.kind == "step"]
     used = isinstance(held, torch.Tensor) and bool(held.any())

@@ -1,0 +1,30 @@
+"""A target that forks: the child must not go on with the check, and write a report of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+TARGET = """
+import os, sys
+from unilth.sims.invariants import mask_rule
+
+@mask_rule(scope="other", keeps="other")
+def forks(scores, sparsity, *, within=None, generator=None):
+    if os.fork() == 0:
+        HOW
+    os.wait()
+    return {name: score.abs() >= 0 for name, score in scores.items()}
+"""
+
+
+def test_a_forked_child_ends_with_its_call(tmp_path):
+    for how in ("sys.exit(0)", "raise ValueError('x')", "return {}"):
+        (tmp_path / "mine.py").write_text(TARGET.replace("HOW", how))
+        command = [sys.executable, "-m", "unilth", "check", "mine.py:forks", "--only", "mask-names"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.count("ok: 1 passed"), done.stdout.lower().count("violated")) == (
+            0,
+            1,
+            0,
+        ), done
