@@ -108,6 +108,15 @@ def test_what_presses_on_a_stopped_gradient_may_be_clipped_with_the_rest(monkeyp
     assert (found.goes, found.scale) == pytest.approx((0.2, 1.0))
 
 
+def test_where_every_gradient_is_stopped_nothing_is_scaled(monkeypatch):
+    loss = {name: torch.tensor(value).reshape(-1) for name, value in LOSS.items()}
+    alone = {name: {i: value - float(loss[name][i]) for i, value in at.items()} for name, at in pressing(0.2).items()}
+    for name, places in KEPT.items():
+        alone[name] |= {i: -float(loss[name][i]) for i in places}
+    found = read(monkeypatch, alone)
+    assert (found.goes, found.stays, found.scale) == pytest.approx((0.2, 0.0, 1.0))
+
+
 def test_a_stopped_gradient_is_read_layer_by_layer(monkeypatch):
     loss = {name: torch.tensor(value).reshape(-1) for name, value in LOSS.items()}
     alone = {name: {i: value - float(loss[name][i]) for i, value in at.items()} for name, at in pressing(0.2).items()}

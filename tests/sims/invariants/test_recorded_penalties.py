@@ -53,6 +53,7 @@ INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
         ([forward(state(**PRUNED)), forward(state()), step(state(), before=state(a_weight=[[4, 3, 7, 2]]))], True),
         ([forward(state()), step(state()), forward(state())], False),  # not seen before the step
         ([step(state(b_weight=[[5], [7]])), forward(state())], False),  # rewound
+        ([step(state()), forward(state(), learns=False), forward(state(b_weight=[[5], [7]]))], True),
         ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND)], False),  # one step extends another
         ([*INNER, step(state(b_weight=[[5], [8]]), before=FOUND)], True),  # and moves weights after it
         ([*INNER, step(state(b_weight=[[9], [7]]), before=FOUND)], False),

@@ -139,7 +139,8 @@ def trained(pressed=0.0, kept=KEPT, rule="sgd", plain=False, n=3, part=slice(Non
 @pytest.mark.parametrize(
     ("seen", "moved"),
     [
-        (trained(), False), (trained(0.01), True), (trained(-0.01), True), (trained(2e-5), False),
+        (trained(), False), (trained(0.01), True), (trained(1e-3), True), (trained(-0.01), True),
+        (trained(2e-5), False),
         (trained(rule="ahead"), False), (trained(0.01, rule="ahead"), True), (trained(0.01, plain=True), False),
         (trained(rule="sign"), True), (trained(rule="sign", plain=True), False), (trained(rule="up"), True),
         (trained(part=slice(1, None)), True),  # the last movement was not seen

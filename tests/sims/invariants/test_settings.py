@@ -188,3 +188,23 @@ def test_a_check_inside_a_target_of_a_check_has_settings_of_its_own():
         assert torch.get_default_dtype() == torch.float32
     assert torch.get_default_dtype() == torch.float64
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_settings_come_back_from_both_sides(up):
+    def some(more):
+        torch.set_num_threads(2 if more else 1)
+        torch.use_deterministic_algorithms(more)
+        torch.set_float32_matmul_precision("medium" if more else "highest")
+
+    some(up)
+    before = settings()
+    with the_targets():
+        some(not up)
+        assert settings() != before
+    assert settings() == before
+
+
+def test_the_kit_computes_with_gradients():
+    with torch.no_grad(), the_kits():
+        assert torch.is_grad_enabled()
