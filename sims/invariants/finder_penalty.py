@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,10 @@ from unilth.sims.invariants.penalty_reading import (
 Steps = list[Strength | None]
 
 
-def _by_one_reading(judge: Callable[[Steps], None], found: Steps) -> None:
-    """Judge what the steps may mean; a violation only if it is one whatever they mean."""
+def _by_one_reading(
+    judge: Callable[[Steps], None], found: Steps, excuse: Callable[[Steps], bool] = scale_changes
+) -> None:
+    """Judge what the steps may mean; a violation only if it is one whatever they mean, and not excused."""
     accused: Violation | None = None
     for meant in readings(found):
         try:
@@ -31,7 +34,7 @@ def _by_one_reading(judge: Callable[[Steps], None], found: Steps) -> None:
         except Violation as violation:
             accused = accused or violation
     if accused is not None:
-        if scale_changes(found):
+        if excuse(found):
             raise NotJudged("the loss is scaled, and by factors that change")
         raise accused
 
@@ -71,7 +74,23 @@ def check_schedule(subject: Subject, case: Case) -> None:
     odd = next(((i, step.odd) for i, step in enumerate(found) if step is not None and step.odd), None)
     if odd is not None:
         fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
-    _by_one_reading(lambda steps: _judge_schedule(seen, schedule, first, steps), found)
+    _by_one_reading(
+        lambda steps: _judge_schedule(seen, schedule, first, steps),
+        found,
+        lambda steps: scale_changes(steps) and _by_powers(schedule, first, steps),
+    )
+
+
+def _by_powers(schedule: Callable[[int], float], first: int, found: Steps) -> bool:
+    """Whether the penalty was seen at its strength times powers of two, as where a scaled loss is clipped unscaled."""
+    extra = [None if step is None else step.goes - step.stays for step in found]
+    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), len(extra))
+    for number, strength in enumerate(extra[start:], start=first):
+        if strength is not None:
+            share = math.frexp(max(strength, 0.0) / schedule(number))[0]
+            if min(abs(share - 0.5), abs(share - 1)) > 2e-3:
+                return False
+    return True
 
 
 def _judge_schedule(seen: Run, schedule: Callable[[int], float], first: int, found: Steps) -> None:

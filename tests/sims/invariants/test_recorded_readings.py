@@ -49,9 +49,15 @@ def schedule(found):
         (steps((0, TINY), (0.1, TINY), (0.2, TINY / 1.5)), ""),  # a gradient that is cut to nearly nothing
         (steps((0, TINY), (0.4 / TINY, TINY), (0.6 / TINY, TINY / 1.5)), "a penalty of"),
         (steps((0, TINY), (0.1, 0.75 * TINY), (0.2, 0.75 * TINY)), ""),
-        (steps((0.3, 1), (0.3 / TINY, TINY), (0.6 / TINY, TINY)), CHANGES),
+        (steps((0, 1), (0.1 / TINY, TINY / 1.5), (0.2 / TINY, TINY)), CHANGES),
+        (steps((0, 1), (0.3 / TINY, TINY), (0.6 / TINY, TINY)), "a penalty of"),
         (steps((0, TINY), (0.2 / TINY, TINY), (0.4 / TINY, TINY)), "a penalty of 0.2 at step 1 of the ramp"),
-        (steps((0, TINY), (0.3 / TINY, TINY), (0.6 / TINY, TINY / 2)), CHANGES),
+        (steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 2, TINY / 3)), CHANGES),
+        (steps((0, TINY), (0.3 / TINY, TINY), (0.6 / TINY, TINY / 2)), "a penalty of 0.3 at step 1 of the ramp"),
+        (steps((0, TINY), None, (0.1 / TINY, TINY), (0.2 / TINY * 2.02, TINY / 2)), "not judged: the step at"),
+        (steps((0, TINY), (0.1 / TINY, TINY), None, (0.3 / TINY * 2, TINY / 3)), CHANGES),
+        (steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 2.02, TINY / 2)), "a penalty of"),
+        (steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 1.98, TINY / 2)), "a penalty of"),
         (steps((0, 0.5), (0.3, 0.5), (0.6, 0.2)), "a penalty of 0.3 at step 1 of the ramp"),  # clipped, not scaled
         (steps(None, (0.2, 0.5)), "not judged: the step at which the penalty sets in could not be read"),
     ],

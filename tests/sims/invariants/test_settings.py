@@ -197,12 +197,13 @@ def test_settings_come_back_from_both_sides(up):
         torch.use_deterministic_algorithms(more)
         torch.set_float32_matmul_precision("medium" if more else "highest")
 
-    some(up)
-    before = settings()
     with the_targets():
-        some(not up)
-        assert settings() != before
-    assert settings() == before
+        some(up)
+        before = settings()
+        with the_targets():
+            some(not up)
+            assert settings() != before
+        assert settings() == before
 
 
 def test_the_kit_computes_with_gradients():
