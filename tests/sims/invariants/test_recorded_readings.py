@@ -205,3 +205,17 @@ def test_torchs_own_optimizers_are_known():
     hook.remove()
     plain.register_step_post_hook(print)
     assert not _plain(plain, (plain,), {})
+
+
+@pytest.mark.parametrize(
+    ("found", "judged"),
+    [
+        ([Strength(0.0, 0.0), None, Strength(0.2, 0.0)], True), ([Strength(0.0, 0.0), None], False),
+        ([Strength(0.1, 0.1), None], False), ([Strength(0.0, 0.0)], True), ([None, Strength(-0.2, 0.0)], False),
+    ],
+)  # fmt: skip
+def test_where_no_press_was_read_nothing_is_said_of_kept_weights(found, judged):
+    seen = recorded()
+    seen.memory[(0, None)] = found
+    why = "not judged: the steps at which the penalty presses could not be read"
+    assert verdict(penalty.check_outside, seen, penalty=ramp) == ("" if judged else why)
