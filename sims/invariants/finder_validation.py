@@ -296,7 +296,7 @@ def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> Non
     sides: dict[bool, list[str]] = {True: [], False: []}
     for name in seen.learnable:
         now = following.state[name]
-        told = (best[name] != last[name]) & ((now != 0) | (best[name] == 0) | (last[name] == 0))
+        told = (best[name] != last[name]) & (now != 0)  # where it is 0 it may be pruned
         if bool(told.any()):
             for restored, state in ((True, best), (False, last)):
                 if torch.equal(now[told], state[name][told]):

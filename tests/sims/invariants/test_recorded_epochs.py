@@ -148,7 +148,7 @@ def mixed(**parts):
     events = epochs(*WORSE)
     for number in range(4):
         for event in events[3 * number + 1 : 3 * number + 3]:
-            event.state["b.bias"] = torch.tensor([number + 1.0, 1.0])
+            event.state["b.bias"] = torch.tensor([-number - 1.0, 1.0])
     return stopping([*events, forward(state(**parts))])
 
 
@@ -158,12 +158,13 @@ HALVES = "training goes on with {} of the best epoch, and with {} of the last"
 @pytest.mark.parametrize(
     ("parts", "got"),
     [
-        ({"a_weight": [[2.0] * 4], "b_bias": [2.0, 1.0]}, ""),
-        ({"a_weight": [[2.0] * 4], "b_bias": [4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
-        ({"a_weight": [[2.0, 0.0, 2.0, 0.0]], "b_bias": [4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
-        ({"a_weight": [[4.0] * 4], "b_bias": [2.0, 1.0]}, ACCUSED),
-        ({"a_weight": [[0.0] * 4], "b_bias": [4.0, 1.0]}, ""), ({"a_weight": [[2.0] * 4], "b_bias": [9.0, 1.0]}, ""),
-        ({"a_weight": [[2.0] * 3 + [9.0]], "b_bias": [4.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 4], "b_bias": [-2.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 4], "b_bias": [-4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
+        ({"a_weight": [[2.0, 0.0, 2.0, 0.0]], "b_bias": [-4.0, 1.0]}, HALVES.format("a.weight", "b.bias")),
+        ({"a_weight": [[4.0] * 4], "b_bias": [-2.0, 1.0]}, ACCUSED),
+        ({"a_weight": [[0.0] * 4], "b_bias": [-4.0, 1.0]}, ""), ({"a_weight": [[2.0] * 4], "b_bias": [9.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 4], "b_bias": [0.0, 1.0]}, ""),
+        ({"a_weight": [[2.0] * 3 + [9.0]], "b_bias": [-4.0, 1.0]}, ""),
     ],
 )  # fmt: skip
 def test_all_parameters_are_restored(parts, got):
