@@ -36,6 +36,7 @@ def test_a_gradient_of_another_form_is_not_read(scale):
 
 
 FOUND = state(b_weight=[[5], [3]])
+FIRST = step(state(b_weight=[[5], [7]]), before=FOUND, by=1)
 INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
 
 
@@ -58,6 +59,7 @@ INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
         ([*INNER, step(state(b_weight=[[5], [8]]), before=FOUND)], True),  # and moves weights after it
         ([*INNER, step(state(b_weight=[[9], [7]]), before=FOUND)], False),
         ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND, by=1)], True),  # not the same optimizer
+        ([FIRST, step(state(b_weight=[[5], [7]]), before=FOUND, by=0)], True),
     ],
 )
 def test_weights_that_are_moved_outside_the_optimizer_are_noticed(events, moved):

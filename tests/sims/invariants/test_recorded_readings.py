@@ -49,6 +49,7 @@ def schedule(found):
         (steps((0, TINY), (0.1, TINY), (0.2, TINY / 1.5)), ""),  # a gradient that is cut to nearly nothing
         (steps((0, TINY), (0.4 / TINY, TINY), (0.6 / TINY, TINY / 1.5)), "a penalty of"),
         (steps((0, TINY), (0.1, 0.75 * TINY), (0.2, 0.75 * TINY)), ""),
+        (steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 2, TINY / 3), stays=0.05 / TINY), CHANGES),
         (steps((0, 1), (0.1 / TINY, TINY / 1.5), (0.2 / TINY, TINY)), CHANGES),
         (steps((0, 1), (0.3 / TINY, TINY), (0.6 / TINY, TINY)), "a penalty of"),
         (steps((0, TINY), (0.2 / TINY, TINY), (0.4 / TINY, TINY)), "a penalty of 0.2 at step 1 of the ramp"),

@@ -296,6 +296,8 @@ def test_a_weight_below_zero_is_not_held_at_zero(events, answer, held):
             held_at_zero(seen)
     else:
         assert held_at_zero(seen) == ({"a.weight": 1} if held == "yes" else {})
+        seen.result.initial = LESS
+        assert held_at_zero(seen) == ({"a.weight": 1} if held == "yes" else {}), "it began below 0"
     if events[0].state is not ALIVE:
         seen.result.initial = ZERO
         assert held_at_zero(seen) == {}

@@ -129,6 +129,7 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
     [
         (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
         (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()),
+        (torch.tensor([-0.5, 1.0, 1.0]), ("sum",)), (torch.tensor([0.0, 1.0, 2.0]), ("sum",)),
         ("weight", ()), ("less", ("sum",)), (torch.tensor([True, False]), ()),
         (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
     ],
