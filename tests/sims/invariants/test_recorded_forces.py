@@ -70,6 +70,8 @@ def test_a_force_of_another_kind_is_told_exactly(monkeypatch, force, expected):
     goes, stays, kept, odd = expected
     assert found.odd.startswith(odd) and bool(found.odd) == bool(odd)
     assert found.kept == pytest.approx(kept, abs=1e-9) and found.stays == pytest.approx(stays, abs=1e-9)
+    if kept:
+        assert found.most == pytest.approx(found.stays + found.kept)
     if not odd or "force" not in odd:
         assert found.goes == pytest.approx(goes, abs=1e-9)
 

@@ -9,7 +9,7 @@ from tests.sims.invariants.recorded import forward, recorded, verdict
 from unilth.sims.invariants import finder_penalty as penalty
 from unilth.sims.invariants.finder_validation import _phase_over
 from unilth.sims.invariants.observe import Event, _plain
-from unilth.sims.invariants.penalty_reading import Strength, _scaled, moved_otherwise, readings
+from unilth.sims.invariants.penalty_reading import Strength, _scaled, moved_otherwise, readings, scale_changes
 
 TINY = 2.0**-16
 
@@ -79,6 +79,18 @@ def test_readings_are_few():
     found = [one[0].goes for one in readings(steps((1.0, 2.0**-10 * 0.9)))]
     assert found == pytest.approx([0.9 * 2.0**-10, 2.0**-10, 2.0**-9, 2.0**-8, 1.0])
     assert [one[0].goes for one in readings(steps((1.0, 2.0**-10), (1.0, 2.0**-7)))] == [1.0, 2.0**-10]
+
+
+def test_a_scale_changes_by_powers_of_two_at_least():
+    for one, other, changes in (
+        (300, 120, True),
+        (300, 200, False),
+        (200, 80, False),
+        (300, 1, True),
+        (512, 512, False),
+    ):
+        assert scale_changes([*steps((0.1, 1 / one)), None, *steps((0.1, 1 / other))]) == changes
+    assert not scale_changes([]) and not scale_changes([None])
 
 
 def test_all_that_a_step_says_is_scaled():
