@@ -313,6 +313,7 @@ def test_an_impossible_declaration_is_one_sentence(declare, words):
         ({"case": {}}, "only"),
         ({"only": "mask-order", "case": "{"}, "no JSON object"),
         ({"only": "mask-order", "case": '{"seed": 1, "scores": {"a": [1, 2], "a": [1]}}'}, "it has 'a' twice"),
+        ({"only": "mask-order", "case": '{"sparsity": 0.5, "seed": 1, "seed": 2}'}, "it has 'seed' twice"),
         ({"only": "mask-order", "case": [1]}, "JSON object"),
         ({"only": "mask-order", "case": {"shapes": 3}}, "cannot be read"),
         ({"only": "mask-order", "case": {"scores": {"a": [1]}, "dtype": "int8"}}, "int8"),
