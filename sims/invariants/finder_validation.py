@@ -45,7 +45,7 @@ def check_no_validation(subject: Subject, case: Case) -> None:
 
 def _learned(event: Event, rows: Tensor) -> Tensor:
     """The rows of a training pass from whose answers a gradient came: a loss may leave some out."""
-    pull = event.pull
+    pull = event.taught
     if pull is None or pull.dim() == 0 or len(pull) != len(rows):
         return rows
     return rows[pull.reshape(len(pull), -1).any(1)]

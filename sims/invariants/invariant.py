@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -84,9 +85,8 @@ class Subject:
 
     def _answer(self, refusals: tuple[type[Exception], ...], expected: str, args: Any, kwargs: Any) -> Any:
         """The target's answer, or REJECTED; whatever else it raises is a violation."""
-        process = os.getpid()
         try:
-            with the_targets():
+            with in_this_process(), the_targets():
                 return self.target(*args, **kwargs)
         except refusals:
             return REJECTED
@@ -94,9 +94,21 @@ class Subject:
             raise
         except BaseException as error:  # a TypeError or IndexError deep inside is no clear refusal
             fail(got=raised(error), expected=expected)
-        finally:
-            if os.getpid() != process:  # a child that the target forked must not go on with the check
-                os._exit(0)
+
+
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """A child that the block forks ends with the block, as it would with its program, and does not go on with ours."""
+    process, code = os.getpid(), 1
+    try:
+        yield
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        if os.getpid() != process:
+            os._exit(code & 0xFF)
 
 
 REJECTED = object()

@@ -36,10 +36,11 @@ def _is_used(value: Tensor, new: bool, weights: list[Tensor]) -> bool:
     """
     if not new:
         return bool(value.any())
-    constant = not value.numel() or bool((value == value.reshape(-1)[0]).all())
-    return not (
-        constant or bool(((value == 0) | (value == 1)).all()) or any(torch.equal(value, weight) for weight in weights)
-    )
+    flat = value.reshape(-1)
+    if not len(flat) or bool((flat == flat[0]).all()) or bool(((flat == 0) | (flat == 1)).all()):
+        return False
+    known = [weight.reshape(-1) for weight in weights if weight.numel() == len(flat) and bool(weight.any())]
+    return not any(bool(((flat == weight) | (weight == 0)).all()) for weight in known)  # or of what was masked since
 
 
 @dataclass
@@ -49,7 +50,8 @@ class Event:
     Buffers are those that a forward pass was entered with. Parameters are those that their layers used, as a finder may
     change them in hooks of its own, which torch runs after the observer's.
     ``model`` numbers the module, as a finder may have several (a teacher, candidates). ``rows`` are the inputs of a
-    forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through it, ``pull`` that gradient;
+    forward pass, ``logits`` its answers, ``learns`` whether a gradient came back through it, ``pull`` the last one,
+    ``taught`` the sum of all in absolute value;
     ``grads`` are the gradients that an optimizer step used, ``before`` the values that it found, ``by`` numbers the
     optimizer, ``carried`` names what its state held before the step that was not 0, ``plain`` says that the optimizer
     is torch's own, with no hooks and no closure: such a one moves the weights by these gradients alone. ``derived``: a
@@ -69,6 +71,7 @@ class Event:
     model: int = 0
     before: State | None = None
     derived: bool = False
+    taught: Tensor | None = None
     plain: bool = False
 
     def within(self, other: Event | None) -> bool:
@@ -166,8 +169,9 @@ class Observer:
             if output.requires_grad:
 
                 def learns(gradient: Tensor) -> None:
-                    event.learns = True  # more than once where a loop goes backward through parts of its loss
-                    event.pull = gradient.detach().clone() if event.pull is None else event.pull + gradient.detach()
+                    event.learns = True  # more than once where a loop goes backward for a log or for parts of its loss
+                    event.pull = gradient.detach().clone()
+                    event.taught = event.pull.abs() if event.taught is None else event.taught + event.pull.abs()
 
                 output.register_hook(learns)
 

@@ -13,14 +13,16 @@ from unilth.sims.invariants import mask_rule
 def forks(scores, sparsity, *, within=None, generator=None):
     if os.fork() == 0:
         HOW
-    os.wait()
+    code = os.waitstatus_to_exitcode(os.wait()[1])
+    assert code == CODE, code
     return {name: score.abs() >= 0 for name, score in scores.items()}
 """
 
 
 def test_a_forked_child_ends_with_its_call(tmp_path):
-    for how in ("sys.exit(0)", "raise ValueError('x')", "return {}"):
-        (tmp_path / "mine.py").write_text(TARGET.replace("HOW", how))
+    ends = {"sys.exit(0)": 0, "sys.exit(7)": 7, "sys.exit('why')": 1, "sys.exit()": 0}
+    for how, code in (ends | {"raise ValueError('x')": 1, "return {}": 0}).items():
+        (tmp_path / "mine.py").write_text(TARGET.replace("HOW", how).replace("CODE", str(code)))
         command = [sys.executable, "-m", "unilth", "check", "mine.py:forks", "--only", "mask-names"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.count("ok: 1 passed"), done.stdout.lower().count("violated")) == (

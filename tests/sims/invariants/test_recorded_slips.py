@@ -117,7 +117,7 @@ def test_weights_may_be_moved_for_a_pass(first, steps, got):
 )  # fmt: skip
 def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
     """Row 1 is one for training, row 5 one of the validation split."""
-    both = Event("forward", state(), True, rows([1.0, 5.0]), learns=True, pull=pull)
+    both = Event("forward", state(), True, rows([1.0, 5.0]), learns=True, taught=pull)
     found = verdict(
         validation.check_no_validation, recorded([Event("forward", state(), True, rows([1.0]), learns=True), both])
     )
@@ -130,7 +130,7 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
         (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
         (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()),
         (torch.tensor([-0.5, 1.0, 1.0]), ("sum",)), (torch.tensor([0.0, 1.0, 2.0]), ("sum",)),
-        ("weight", ()), ("less", ("sum",)), (torch.tensor([True, False]), ()),
+        ("weight", ()), ("less", ("sum",)), ("flat", ()), ("whole", ()), (torch.tensor([True, False]), ()),
         (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
     ],
 )  # fmt: skip
@@ -139,8 +139,12 @@ def test_a_new_optimizer_may_begin_with_a_constant(held, carried):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with observer.watching():
         model(torch.ones(1, 4)).sum().backward()
+        form = held
         if isinstance(held, str):
-            held = model.a.weight.detach() * (0.5 if held == "less" else 1)
+            held = {"less": 0.5, "flat": 1, "weight": 1, "whole": 1}[held] * model.a.weight.detach().clone()
+            held = held.flatten() if form == "flat" else held
+        if isinstance(form, str) and form == "whole":  # of the weight as it was before it was masked
+            model.a.weight.data[0, :2] = 0.0
         optimizer.state[model.a.weight]["sum"] = held.clone() if isinstance(held, torch.Tensor) else held
         optimizer.step(), optimizer.step()
     first, second = [event for event in observer.events if event.kind == "step"]

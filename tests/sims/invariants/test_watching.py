@@ -158,14 +158,14 @@ def test_rows_given_by_keyword_are_seen():
     assert not observer.blind and seen(Other(), x=ROWS) == [], "of another class, and by keyword"
 
 
-def test_gradients_of_two_backward_passes_add_up():
+def test_the_last_gradient_is_kept_and_what_all_taught():
     model, observer = Tiny(), Observer(Tiny())
     with observer.watching():
         logits = model(ROWS)
-        logits.sum().backward(retain_graph=True)
+        (-logits).sum().backward(retain_graph=True)
         (2 * logits).sum().backward()
     (event,) = observer.events
-    assert event.learns and event.pull.tolist() == [[3.0, 3.0]] * 2
+    assert event.learns and event.pull.tolist() == [[2.0, 2.0]] * 2 and event.taught.tolist() == [[3.0, 3.0]] * 2
 
 
 def test_a_module_without_the_networks_layers_is_none_of_ours():
