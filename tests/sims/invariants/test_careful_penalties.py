@@ -268,7 +268,31 @@ class ClipsTheWhole(Clipped):
         self.shorten()
 
 
-SHORT = (ScalesTheLoss, ScalesTheLossAndClips, PressesAfterClipping, NormalisesTheGradient, ClipsTheWhole)
+@PRESSED
+class LogsTheGradientFirst(ClipsTheWhole):
+    """The gradient of the loss is taken once more, for a log, before the backward pass that is stepped by."""
+
+    def train(self, epochs):
+        optimizer, (inputs, labels) = self.optimizer(), self.rows()
+        for _ in range(epochs):
+            for rows in self.order(len(labels)).split(self.batch):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(self.network(inputs[rows]), labels[rows])
+                torch.autograd.grad(loss, list(self.network.parameters()), retain_graph=True)
+                loss.backward()
+                self.before_step(optimizer)
+                optimizer.step()
+                self.apply()
+
+
+SHORT = (
+    ScalesTheLoss,
+    ScalesTheLossAndClips,
+    PressesAfterClipping,
+    NormalisesTheGradient,
+    ClipsTheWhole,
+    LogsTheGradientFirst,
+)
 
 
 @pytest.mark.parametrize("seed", range(2))
