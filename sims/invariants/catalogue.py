@@ -9,6 +9,7 @@ from unilth.sims.invariants.finder_abilities import FINDER_ABILITIES
 from unilth.sims.invariants.finder_chance import FINDER_CHANCE
 from unilth.sims.invariants.finder_penalty import FINDER_PENALTY
 from unilth.sims.invariants.finder_result import FINDER_RESULT
+from unilth.sims.invariants.finder_stopping import FINDER_STOPPING
 from unilth.sims.invariants.finder_training import FINDER_TRAINING
 from unilth.sims.invariants.finder_validation import FINDER_VALIDATION
 from unilth.sims.invariants.invariant import Invariant
@@ -29,6 +30,7 @@ CATALOGUE: tuple[Invariant, ...] = (
     *FINDER_TRAINING,
     *FINDER_CHANCE,
     *FINDER_VALIDATION,
+    *FINDER_STOPPING,
     *FINDER_ABILITIES,
     *FINDER_PENALTY,
     *SAVED,

@@ -1,4 +1,4 @@
-"""Invariants of ticket finders, part 5: what a variant claims to handle beyond plain networks and plain SGD."""
+"""Invariants of ticket finders, part 6: what a variant claims to handle beyond plain networks and plain SGD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invariants of ticket finders, part 6: an L2 penalty that presses on the weights that go, by its schedule."""
+"""Invariants of ticket finders, part 7: an L2 penalty that presses on the weights that go, by its schedule."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ def _by_one_reading(
 def check_outside(subject: Subject, case: Case) -> None:
     """Weights that stay, biases and normalisation feel no more than a constant weight decay."""
     steps = strengths(run(subject, case), case)
-    pressed = any(step is not None and step.goes - step.stays > VISIBLE for step in steps)
     _by_one_reading(_judge_outside, steps)
-    if None in steps and not pressed:
+    if None in steps and _ramp(steps)[1] is None:
         raise NotJudged("the steps at which the penalty presses could not be read")
 
 
@@ -83,19 +82,24 @@ def check_schedule(subject: Subject, case: Case) -> None:
 
 def _by_powers(schedule: Callable[[int], float], first: int, found: Steps) -> bool:
     """Whether the penalty was seen at its strength times powers of two, as where a scaled loss is clipped unscaled."""
-    extra = [None if step is None else step.goes - step.stays for step in found]
-    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), len(extra))
+    extra, start = _ramp(found)
     for number, strength in enumerate(extra[start:], start=first):
         if strength is not None:
-            share = math.frexp(max(strength, 0.0) / schedule(number))[0]
+            wanted = schedule(number)
+            share = math.frexp(strength / wanted)[0] if wanted > 0 else 0.0  # 0 where nothing is to press
             if min(abs(share - 0.5), abs(share - 1)) > 2e-3:
                 return False
     return True
 
 
+def _ramp(found: Steps) -> tuple[list[float | None], int | None]:
+    """What presses on the weights that go beyond the weight decay that all feel, and the step at which it sets in."""
+    extra = [None if step is None else step.goes - step.stays for step in found]
+    return extra, next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
+
+
 def _judge_schedule(seen: Run, schedule: Callable[[int], float], first: int, found: Steps) -> None:
-    extra = [None if step is None else step.goes - step.stays for step in found]  # weight decay, which both feel
-    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
+    extra, start = _ramp(found)
     if start is None:
         if None in extra or _moved_by_hand(seen):
             raise NotJudged("not every gradient could be read, or weights are changed outside the optimizer as well")

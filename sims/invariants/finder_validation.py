@@ -1,23 +1,16 @@
-"""Invariants of ticket finders, part 4: what the validation split is for, and early stopping."""
+"""Invariants of ticket finders, part 4: what the validation split is not for."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases, first_case
-from unilth.sims.invariants.finder_run import Run, equal_states, run
-from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
+from unilth.sims.invariants.finder_result import FORM, KIND, finder_cases
+from unilth.sims.invariants.finder_run import Run, run
+from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, State, places
-from unilth.sims.invariants.penalty_reading import VISIBLE, readings, strengths
-
-LOSS_SHARE, LOSS_ROUNDING = 1e-6, 1e-10
-"""The share of a gradient's squared norm that cross-entropy may leave unexplained, and what single precision may."""
 
 
 def check_no_validation(subject: Subject, case: Case) -> None:
@@ -81,261 +74,8 @@ def _judge_statistics(seen: Run) -> None:
             )
 
 
-def evaluations(seen: Run, *, by_batch: bool = False) -> list[tuple[int, float, State]]:
-    """Complete passes over the validation split: (index of the last event, mean cross-entropy, state).
-
-    The mean is one over rows, or the mean of the batches' means, as many loops take it.
-    """
-    inputs, labels = seen.pristine.validation
-    found: list[tuple[int, float, State]] = []
-    losses: dict[int, float] = {}
-    means: list[float] = []
-    for index, event in enumerate(seen.events):
-        if event.kind == "step":
-            losses, means = {}, []
-        elif _looks(event) and event.rows is not None and event.logits is not None:
-            where = places(event.rows, inputs)
-            if None in where or event.logits.dim() != 2:
-                continue
-            chosen = torch.tensor(where)
-            parts = F.cross_entropy(event.logits.double(), labels[chosen], reduction="none")
-            losses |= dict(zip(where, parts.tolist(), strict=True))  # type: ignore[arg-type]
-            means.append(float(parts.mean()))
-            if len(losses) == len(labels):
-                loss = sum(means) / len(means) if by_batch else sum(losses.values()) / len(labels)
-                found.append((index, loss, event.state))
-                losses, means = {}, []
-    return found
-
-
-def _looks(event: Event) -> bool:
-    """Whether an event is a forward pass in evaluation mode from which nothing is learned."""
-    return event.kind == "forward" and not event.learns and not event.training
-
-
-def check_stops(subject: Subject, case: Case) -> None:
-    """When the patience runs out for the first time, training does not go on from there, but from the best state."""
-    seen, patience = run(subject, case), subject.claims.stops_early
-    if not seen.steps():
-        raise NotJudged("no optimizer step on the network was seen")
-    if not evaluations(seen):
-        looks = [event.rows for event in seen.events if _looks(event)]  # None where no tensor came first
-        if all(rows is not None and None not in places(rows, seen.pristine.train[0]) for rows in looks):
-            what = "passes over training rows only" if looks else "no pass over the validation split"
-            fail(
-                got=f"{what} in evaluation mode", expected="one over the validation split after each epoch, to stop by"
-            )
-        raise NotJudged("no evaluation was recognised as one of the validation split given")
-    first = next(index for index, event in enumerate(seen.events) if event.kind == "step")
-    readings = [evaluations(seen), evaluations(seen, by_batch=True)]
-    readings += [[one for one in passes if one[0] > first] for passes in readings]  # a loss before training is a log
-    accused: Violation | None = None
-    for passes in readings:
-        try:
-            return _judge_stop(seen, case, patience, passes)
-        except Violation as violation:
-            accused = violation
-    if accused:
-        raise accused
-
-
-def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int, float, State]]) -> None:
-    passes, others = _one_a_step(seen, all_passes)
-    best = 0
-    for number, (index, loss, last) in enumerate(passes):
-        if loss < passes[best][1]:
-            best = number
-        if number - best < patience:
-            continue
-        if _phase_over(seen, case, passes[best][0], index):
-            raise NotJudged("the first training ended before its patience ran out")
-        if others and others[0] < index:
-            raise NotJudged("several states of the network are evaluated between two optimizer steps")
-        following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
-        if following is not None:
-            _judge_loss(seen, index)
-            _judge_rest(seen, case, passes[best][0], index)
-            _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
-            _judge_restart(seen, following, passes[best][2], last, number - best)
-            _judge_epoch(seen, following, passes[: number + 1], best)
-            _judge_mixture(seen, following, passes[best][2], last)
-        return
-    raise NotJudged("the patience never ran out on this problem")
-
-
-def _one_a_step(seen: Run, passes: list[tuple[int, float, State]]) -> tuple[list[tuple[int, float, State]], list[int]]:
-    """The first pass after each optimizer step, and the indices of others over another state than that one's.
-
-    A loop may pass over the same rows again, for the accuracy or for a log.
-    """
-    first: list[tuple[int, float, State]] = []
-    others: list[int] = []
-    for one in passes:
-        if not first or any(event.kind == "step" for event in seen.events[first[-1][0] : one[0]]):
-            first.append(one)
-        elif not equal_states(one[2], first[-1][2]):
-            others.append(one[0])
-    return first, others
-
-
-def _judge_loss(seen: Run, end: int) -> None:
-    """The validation loss is that of training: known to be cross-entropy where that came back through the logits."""
-    inputs, labels = seen.pristine.train
-    told = False
-    for event in seen.events[:end]:
-        if not event.learns or event.rows is None or event.logits is None or event.pull is None:
-            continue
-        if event.logits.dim() != 2 or len(event.rows) != len(event.logits):
-            continue
-        logits, pull = event.logits.double(), event.pull.double()
-        guessed = pull.argmin(1)  # of a row that is augmented: cross-entropy pulls one logit up and all others down
-        pairs = zip(places(event.rows, inputs), guessed, strict=True)
-        meant = torch.stack([guess if place is None else labels[place] for place, guess in pairs])
-        wanted = logits.softmax(1) - F.one_hot(meant, logits.shape[1])
-        size = float(wanted.square().sum())
-        if size < LOSS_ROUNDING:  # every row is learned by heart
-            continue
-        scale = float((pull * wanted).sum()) / size  # a mean, or a sum, over rows
-        if scale <= 0 or float((pull - scale * wanted).square().sum()) > scale**2 * (LOSS_SHARE * size + LOSS_ROUNDING):
-            raise NotJudged("training minimises another loss than cross-entropy, so the validation loss is not known")
-        told = True
-    if not told:
-        raise NotJudged("no gradient through the logits of training rows was seen, to know the loss by")
-
-
-def _judge_rest(seen: Run, case: Case, best: int, end: int) -> None:
-    """The validation loss is nothing but cross-entropy on the validation rows, as far as could be seen."""
-    known = torch.cat([seen.pristine.validation[0], seen.pristine.train[0]])
-    for event in seen.events[:end]:
-        if event.kind != "forward" or event.learns:
-            continue
-        if event.training:
-            raise NotJudged("the network is looked at in training mode as well, which may be where its loss is taken")
-        if event.rows is None or None in places(event.rows, known):
-            raise NotJudged("other rows are evaluated as well, which may be part of the validation loss")
-    pressed = strengths(seen, case, best, end)
-    if None in pressed:
-        raise NotJudged("the gradients hold more than those of the logits, which may be part of the validation loss")
-    if any(step and max(step.stays, step.most, step.rest or 0.0) > VISIBLE for step in pressed):
-        raise NotJudged("training minimises an L2 term as well, which may be part of the validation loss")
-
-
-def _judge_epochs(seen: Run, ends: list[int]) -> None:
-    """Patience counts epochs: evaluations with half of the training rows or less between them are no epochs."""
-    inputs = seen.pristine.train[0]
-    for before, end in itertools.pairwise(ends):
-        rows: set[int | None] = set()
-        strange, stepped = 0, True
-        for event in seen.events[before:end]:
-            stepped = stepped or event.kind == "step"
-            if event.learns and event.rows is not None:
-                found = places(event.rows, inputs)
-                rows |= {place for place in found if place is not None}
-                strange += found.count(None) if stepped else 0  # more passes for one step may be over the same rows
-                stepped = False
-        if len(rows) + strange <= len(inputs) / 2:
-            raise NotJudged("there is more than one evaluation in an epoch of training rows")
-
-
-def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
-    """Whether something else had begun by an evaluation: another optimizer, other weights, or a penalty."""
-    steps = [event.by for event in seen.events[:index] if event.kind == "step"]
-    if len(set(steps)) > 1:
-        return True
-    left: State | None = None
-    for event in seen.events[:index]:
-        if (
-            event.kind == "forward"
-            and event.learns
-            and left is not None
-            and not equal_states(event.state, left, seen.names)
-        ):
-            return True
-        left = event.state if event.kind == "step" else left
-    pressed = itertools.chain(*readings(strengths(seen, case, best, index)))
-    return any(step is not None and (step.goes - step.stays > VISIBLE or step.odd) for step in pressed)
-
-
-def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
-    """Compare the state that training goes on with to the best and to the last one, where it is not 0 (pruned)."""
-    differs = [(name, best[name] != last[name]) for name in seen.names]
-    now = following.state
-    from_last = all(bool((now[name] == last[name])[where & (now[name] != 0)].all()) for name, where in differs)
-    telling = any(bool((where & (now[name] != 0)).any()) for name, where in differs)
-    if telling and from_last:
-        fail(
-            got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
-            expected="a stop, and the best weights restored",
-        )
-
-
-CLEARLY = 0.02
-"""By how much a loss must be worse than the best, so that no margin (min_delta) makes them one."""
-
-
-def _judge_epoch(seen: Run, following: Event, passes: list[tuple[int, float, State]], best: int) -> None:
-    """Accuse a training that goes on from another epoch, unless a margin or the accuracy may have chosen that one."""
-
-    def goes_on(state: State) -> bool:
-        places = [(following.state[name] != 0, name) for name in seen.names]
-        told = any(bool((state[name] != passes[best][2][name])[where].any()) for where, name in places)
-        return told and all(torch.equal(following.state[name][where], state[name][where]) for where, name in places)
-
-    hits = _hits(seen, passes[best][0])
-    for number, (index, loss, state) in enumerate(passes):
-        if loss > passes[best][1] + CLEARLY and _hits(seen, index) < hits and goes_on(state):
-            fail(
-                got=f"training goes on from the weights of epoch {number + 1}, and the best validation loss was that "
-                f"after epoch {best + 1}",
-                expected="the best weights restored",
-            )
-
-
-def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> None:
-    """Accuse a training that goes on from parameters of which some are the best ones, and others the last."""
-    sides: dict[bool, list[str]] = {True: [], False: []}
-    for name in seen.learnable:
-        now = following.state[name]
-        told = (best[name] != last[name]) & (now != 0)  # where it is 0 it may be pruned
-        if bool(told.any()):
-            for restored, state in ((True, best), (False, last)):
-                if torch.equal(now[told], state[name][told]):
-                    sides[restored].append(name)
-    if sides[True] and sides[False]:
-        fail(
-            got=f"training goes on with {', '.join(sides[True])} of the best epoch, and with {', '.join(sides[False])} "
-            "of the last",
-            expected="the best weights restored, all of them",
-        )
-
-
-def _hits(seen: Run, end: int) -> int:
-    """How many rows of the validation split are classified correctly in the pass that ends with an event."""
-    inputs, labels = seen.pristine.validation
-    right: dict[int | None, bool] = {}
-    for event in reversed(seen.events[: end + 1]):
-        if event.kind == "step" or len(right) == len(labels):
-            break
-        if _looks(event) and event.rows is not None and event.logits is not None:
-            where = places(event.rows, inputs)
-            if None not in where and event.logits.dim() == 2:
-                guesses = event.logits.argmax(1) == labels[torch.tensor(where)]
-                right |= dict(zip(where, guesses.tolist(), strict=True))
-    return sum(right.values())
-
-
-def overfit_cases(claims: Any, plan: Plan) -> Iterator[Case]:
-    """Few rows, half of them mislabelled: the validation loss rises before long."""
-    yield {"problem": "overfit", "sparsity": 0.5, "seed": plan.seed % 1000}
-    yield from first_case(claims, plan)
-
-
 def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:
     return Invariant(id, KIND, statement, why, check, cases, **{"needs": FORM, **more})
-
-
-def _stops(claims: Any) -> str:
-    return "" if claims.stops_early is not None else "does not claim stops_early"
 
 
 FINDER_VALIDATION = (
@@ -344,14 +84,5 @@ FINDER_VALIDATION = (
         "No gradient and no batch-norm statistic comes from a validation row.",
         "DLTH stops and reports the best epoch on the test set; held-out data that is trained on holds out nothing",
         check_no_validation,
-    ),
-    _row(
-        "finder-stops-early",
-        "When the patience has run out, training goes on from the best weights, never from the last.",
-        "early stopping that reports the best epoch and keeps the last weights",
-        check_stops,
-        overfit_cases,
-        excuse=_stops,
-        theorem="T1.1",
     ),
 )

@@ -10,7 +10,7 @@ import torch
 
 from tests.sims.invariants.recorded import forward, recorded, state
 from tests.sims.invariants.test_recorded_stopping import ACCUSED, LAST, WORSE, epochs, look, stopping, weights
-from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants import finder_stopping as stops
 from unilth.sims.invariants.penalty_reading import Strength
 
 OTHER = "training goes on from the weights of epoch {}, and the best validation loss was that after epoch {}"
@@ -77,7 +77,7 @@ def test_an_epoch_is_known_by_weights_below_zero():
 
 def test_rows_are_counted_right_over_the_batches_of_a_pass():
     def hits(*events, end=-1):
-        return validation._hits(recorded(events), len(events) + end)
+        return stops._hits(recorded(events), len(events) + end)
 
     def one(margin, number, **more):
         event = look(state(), 0.5, (number,), **more)
@@ -96,7 +96,7 @@ def test_rows_are_counted_right_over_the_batches_of_a_pass():
         assert hits(one(1.0, 5.0), odd) == 1
     seen = recorded([one(1.0, 5.0), one(-1.0, 6.0)])
     seen.pristine.validation[1].fill_(1)
-    assert validation._hits(seen, 1) == 1, "of the other class"
+    assert stops._hits(seen, 1) == 1, "of the other class"
 
 
 def test_a_loss_before_training_may_be_a_log():

@@ -7,7 +7,7 @@ import torch
 
 from tests.sims.invariants.recorded import forward, recorded, verdict
 from unilth.sims.invariants import finder_penalty as penalty
-from unilth.sims.invariants.finder_validation import _phase_over
+from unilth.sims.invariants.finder_stopping import _phase_over
 from unilth.sims.invariants.observe import Event, _plain
 from unilth.sims.invariants.penalty_reading import Strength, _scaled, moved_otherwise, readings, scale_changes
 
@@ -50,6 +50,7 @@ def schedule(found):
         (steps((0, TINY), (0.4 / TINY, TINY), (0.6 / TINY, TINY / 1.5)), "a penalty of"),
         (steps((0, TINY), (0.1, 0.75 * TINY), (0.2, 0.75 * TINY)), ""),
         (steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 2, TINY / 3), stays=0.05 / TINY), CHANGES),
+        (steps((0, TINY), (1e-6, TINY), (1e-6, TINY / 3)), NOTHING),
         (steps((0, 1), (0.1 / TINY, TINY / 1.5), (0.2 / TINY, TINY)), CHANGES),
         (steps((0, 1), (0.3 / TINY, TINY), (0.6 / TINY, TINY)), "a penalty of"),
         (steps((0, TINY), (0.2 / TINY, TINY), (0.4 / TINY, TINY)), "a penalty of 0.2 at step 1 of the ramp"),
@@ -232,3 +233,11 @@ def test_where_no_press_was_read_nothing_is_said_of_kept_weights(found, judged):
     seen.memory[(0, None)] = found
     why = "not judged: the steps at which the penalty presses could not be read"
     assert verdict(penalty.check_outside, seen, penalty=ramp) == ("" if judged else why)
+
+
+def test_a_schedule_that_falls_to_nothing_is_no_power_of_two():
+    seen = recorded()
+    seen.memory[(0, None)] = steps((0, TINY), (0.1 / TINY, TINY), (0.1 / TINY, TINY / 3))
+    once = [0.0, 0.1]
+    found = verdict(penalty.check_schedule, seen, penalty=lambda step: once[step] if step < 2 else 0.0)
+    assert found.startswith("a penalty of")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.sims.invariants.recorded import forward, learns, recorded, rows, state, step, verdict
-from unilth.sims.invariants import finder_validation as validation
+from unilth.sims.invariants import finder_stopping as stops
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.penalty_reading import Strength
 
@@ -23,7 +23,7 @@ def look(values, loss, numbers=(5.0, 6.0), learns=False, training=False):
 
 def test_an_evaluation_is_a_whole_pass_over_the_validation_split():
     def found(*events):
-        return [(index, round(loss, 5)) for index, loss, _ in validation.evaluations(recorded(events))]
+        return [(index, round(loss, 5)) for index, loss, _ in stops.evaluations(recorded(events))]
 
     one = state()
     assert found(look(one, 0.5)) == [(0, 0.5)]
@@ -51,7 +51,7 @@ def test_a_row_that_is_not_known_ends_no_evaluation():
     deep.logits = deep.logits[:, None, :]
     strange = look(one, 0.5, (1.0, 5.0))
     for odd in (strange, deep):
-        found = validation.evaluations(recorded([look(one, 0.5, (6.0,)), odd, look(one, 0.5, (5.0,))]))
+        found = stops.evaluations(recorded([look(one, 0.5, (6.0,)), odd, look(one, 0.5, (5.0,))]))
         assert [index for index, _, _ in found] == [2]
 
 
@@ -67,13 +67,13 @@ def epochs(*losses, weights=None):
 def stopping(events, patience=2, pressed=(), key=None):
     seen = recorded(events)
     seen.given = state(a_weight=[[0.0] * 4])
-    best = [i for i, _, _ in validation.evaluations(seen)]
+    best = [i for i, _, _ in stops.evaluations(seen)]
     for first in best:
         for last in best:
             seen.memory[(first, last)] = [Strength(0.0, 0.0)]
     if key is not None:
         seen.memory[tuple(best[i] for i in key)] = list(pressed)
-    return verdict(validation.check_stops, seen, stops_early=patience)
+    return verdict(stops.check_stops, seen, stops_early=patience)
 
 
 LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0] * 4]))
@@ -190,12 +190,12 @@ def test_the_mean_of_batches_may_steer_as_well():
     rising = passes((0.9, 0.9), (0.5, 0.5), (0.5, 0.6), (0.5, 0.7))
     assert stopping([*rising, LAST]) == ACCUSED, "both means rise"
     mixed = passes((0.9, 0.9), (0.5, 0.5), (0.3, 0.6), (0.2, 0.7))
-    assert [loss for _, loss, _ in validation.evaluations(recorded(mixed))][1:] == pytest.approx([0.5, 0.6, 0.7])
-    by_batch = validation.evaluations(recorded(mixed), by_batch=True)
+    assert [loss for _, loss, _ in stops.evaluations(recorded(mixed))][1:] == pytest.approx([0.5, 0.6, 0.7])
+    by_batch = stops.evaluations(recorded(mixed), by_batch=True)
     assert [loss for _, loss, _ in by_batch][1:] == pytest.approx([0.5, 0.45, 0.45])
     assert stopping([*mixed, LAST]).endswith("never ran out on this problem")
     single = recorded([look(state(), 0.5, (5.0,)), step(state()), look(state(), 0.7)])
-    assert validation.evaluations(single, by_batch=True)[0][1] == pytest.approx(0.7), "what a step broke off is no part"
+    assert stops.evaluations(single, by_batch=True)[0][1] == pytest.approx(0.7), "what a step broke off is no part"
 
 
 UNKNOWN = "not judged: training minimises another loss than cross-entropy, so the validation loss is not known"

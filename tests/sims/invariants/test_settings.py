@@ -35,17 +35,21 @@ def settings():
     )
 
 
-@pytest.fixture(autouse=True)
-def settings_of_this_process():
-    before = settings()
-    yield
-    after = settings()
+def restore(before):
     torch.set_default_dtype(before[0])
     torch.set_default_device(None)
     torch.set_grad_enabled(before[2])
     torch.use_deterministic_algorithms(before[3], warn_only=before[4])
     torch.set_num_threads(before[5])
     torch.set_float32_matmul_precision(before[6])
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_process():
+    before = settings()
+    yield
+    after = settings()
+    restore(before)
     assert after == before
 
 
@@ -60,12 +64,7 @@ def under(name):
         yield
         assert settings() == inside
     finally:
-        torch.set_default_dtype(before[0])
-        torch.set_default_device(None)
-        torch.set_grad_enabled(before[2])
-        torch.use_deterministic_algorithms(before[3], warn_only=before[4])
-        torch.set_num_threads(before[5])
-        torch.set_float32_matmul_precision(before[6])
+        restore(before)
 
 
 @pytest.mark.parametrize("name", SETS)
