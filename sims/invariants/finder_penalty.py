@@ -21,6 +21,9 @@ from unilth.sims.invariants.penalty_reading import (
 
 Steps = list[Strength | None]
 
+LEVELS, NEAR = [VISIBLE * 1.1**grown for grown in range(8)], (0.99, 1.01)
+"""Strengths to know the beginning of a ramp by, and how near another one may be told from it by rounding alone."""
+
 
 def _by_one_reading(
     judge: Callable[[Steps], None], found: Steps, excuse: Callable[[Steps], bool] = scale_changes
@@ -66,7 +69,7 @@ def _judge_outside(steps: Steps) -> None:
 def check_schedule(subject: Subject, case: Case) -> None:
     """On the weights that go the strength follows the declared schedule, step by step, from the step it sets in."""
     schedule, seen = subject.claims.penalty, run(subject, case)
-    first = next((k for k in range(10**6) if schedule(k) > VISIBLE), None)
+    level, first = _sets_in(schedule)
     found = strengths(seen, case)
     if first is None:
         raise NotJudged("the declared schedule is 0 for a million steps")
@@ -74,32 +77,52 @@ def check_schedule(subject: Subject, case: Case) -> None:
     if odd is not None:
         fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
     _by_one_reading(
-        lambda steps: _judge_schedule(seen, schedule, first, steps),
+        lambda steps: _judge_schedule(seen, schedule, level, first, steps),
         found,
-        lambda steps: scale_changes(steps) and _by_powers(schedule, first, steps),
+        lambda steps: scale_changes(steps) and _by_powers(schedule, level, first, steps),
     )
 
 
-def _by_powers(schedule: Callable[[int], float], first: int, found: Steps) -> bool:
+def _sets_in(schedule: Callable[[int], float]) -> tuple[float, int | None]:
+    """The strength to know the beginning of a ramp by, and the first declared step above it (None in a million).
+
+    A visible one, and none that is declared around there, as rounding would tell it from that.
+    """
+    head: list[float] = []
+    while len(head) < 10**6 and (not head or head[-1] <= LEVELS[-1] * 1.01):
+        head.append(schedule(len(head)))
+    for level in LEVELS:
+        below, above = (next((k for k, wanted in enumerate(head) if wanted > share * level), None) for share in NEAR)
+        if below == above:
+            return level, above
+    return VISIBLE, next((k for k, wanted in enumerate(head) if wanted > VISIBLE), None)
+
+
+def _by_powers(schedule: Callable[[int], float], level: float, first: int, found: Steps) -> bool:
     """Whether the penalty was seen at its strength times powers of two, as where a scaled loss is clipped unscaled."""
-    extra, start = _ramp(found)
+    extra, start = _ramp(found, level)
+    nothing = max(VISIBLE, 1e-6 * max((strength for strength in extra if strength is not None), default=0.0))
     for number, strength in enumerate(extra[start:], start=first):
         if strength is not None:
             wanted = schedule(number)
-            share = math.frexp(strength / wanted)[0] if wanted > 0 else 0.0  # 0 where nothing is to press
-            if min(abs(share - 0.5), abs(share - 1)) > 2e-3:
+            if wanted <= VISIBLE:
+                agrees = strength <= nothing
+            else:
+                share = math.frexp(strength / wanted)[0]
+                agrees = min(abs(share - 0.5), abs(share - 1)) <= 2e-3
+            if not agrees:
                 return False
     return True
 
 
-def _ramp(found: Steps) -> tuple[list[float | None], int | None]:
+def _ramp(found: Steps, level: float = VISIBLE) -> tuple[list[float | None], int | None]:
     """What presses on the weights that go beyond the weight decay that all feel, and the step at which it sets in."""
     extra = [None if step is None else step.goes - step.stays for step in found]
-    return extra, next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
+    return extra, next((i for i, strength in enumerate(extra) if strength is not None and strength > level), None)
 
 
-def _judge_schedule(seen: Run, schedule: Callable[[int], float], first: int, found: Steps) -> None:
-    extra, start = _ramp(found)
+def _judge_schedule(seen: Run, schedule: Callable[[int], float], level: float, first: int, found: Steps) -> None:
+    extra, start = _ramp(found, level)
     if start is None:
         if None in extra or _moved_by_hand(seen):
             raise NotJudged("not every gradient could be read, or weights are changed outside the optimizer as well")

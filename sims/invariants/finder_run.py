@@ -37,6 +37,14 @@ class Run:
     live: list[State] = field(default_factory=list)
     optimizer_state: list[tuple[str, str, Tensor]] = field(default_factory=list)
     memory: dict[Any, Any] = field(default_factory=dict)
+    blind: bool = False
+
+    @property
+    def nothing_stepped(self) -> str:
+        """Why there are no optimizer steps to judge."""
+        if self.blind:
+            return "something that training uses could not be copied or compared, so nothing that was seen counts"
+        return "no optimizer step on the network was seen"
 
     @property
     def mask(self) -> State:
@@ -105,17 +113,38 @@ class Run:
         now, then = (torch.cat([part[name].double().reshape(-1) for name in self.names]) for part in (state, other))
         return float(torch.nn.functional.cosine_similarity(now, then * (now != 0), dim=0))
 
+    def looks(self) -> set[int]:
+        """Learning passes that no step came of: a later pass had the weights that the next step found, and they not.
+
+        A loop may take the norm of a gradient for a log before it restores, rewinds or masks weights. So are those of
+        a model that is never stepped (a copy), before steps of another.
+        """
+        found, open_passes = set[int](), dict[int, list[int]]()
+        steps = [index for index, event in enumerate(self.events) if event.kind == "step"]
+        stepped = {self.events[index].model for index in steps}
+        for index, event in enumerate(self.events):
+            if event.kind == "step":
+                passes, before = open_passes.pop(event.model, []), event.before
+                if before is not None:
+                    same = [at for at in passes if equal_states(self.events[at].state, before, self.names)]
+                    found.update(at for at in passes if same and at < same[0])
+            elif event.learns and event.model not in stepped and index < max(steps, default=-1):
+                found.add(index)
+            elif event.learns:
+                open_passes.setdefault(event.model, []).append(index)
+        return found
+
     def entries(self) -> list[int]:
         """Where training under the final mask begins: learning passes with all pruned weights at 0, after others.
 
         It ends where the first pass after a step is not under the mask, and not where a later one before the next step
         is not, as an optimizer may try other points on its way.
         """
-        found, under, stepped = [], dict[int, bool](), dict[int, bool]()
+        found, under, stepped, looks = [], dict[int, bool](), dict[int, bool](), self.looks()
         for index, event in enumerate(self.events):
             if event.kind == "step":
                 stepped[event.model] = True
-            elif event.learns:
+            elif event.learns and index not in looks:
                 now, first = self.pruned_zero(event.state), stepped.pop(event.model, event.model not in under)
                 if now and not under.get(event.model, False):
                     found.append(index)
@@ -140,7 +169,7 @@ class Run:
         Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
         """
         if not self.steps():
-            raise NotJudged("no optimizer step on the network was seen")
+            raise NotJudged(self.nothing_stepped)
         if not any(bool((~kept).any()) for kept in self.mask.values()):
             raise NotJudged("nothing was pruned")
         entries = self.entries()
@@ -205,7 +234,7 @@ def _run(subject: Subject, case: Case, world: int) -> Run:
         result = subject.call(made, given_data, float(case["sparsity"]), seed=int(case["seed"]))
     names = problems.prunable(made)
     if observer.blind:
-        return Run(made, given, modes, learnable, given_data, pristine, result, [], names)
+        return Run(made, given, modes, learnable, given_data, pristine, result, [], names, blind=True)
     live = [observer.snapshot(model) for model in observer.models]
     events, held = observer.events, observer.optimizer_state()
     return Run(made, given, modes, learnable, given_data, pristine, result, events, names, live, held)

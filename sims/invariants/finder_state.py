@@ -24,7 +24,7 @@ def check_self_contained(subject: Subject, case: Case) -> None:
         fail(got=f"a fresh network cannot load .weights: {text}", expected="a complete state_dict, buffers included")
     states = [*(event.state for event in seen.events), *seen.live]
     if not seen.steps():
-        raise NotJudged("no optimizer step on the network was seen")
+        raise NotJudged(seen.nothing_stepped)
     wanted = masked(weights, seen.mask)
     _judge_trained(seen, wanted)
     states = [{name: value.to(wanted[name].dtype) for name, value in state.items()} for state in states]

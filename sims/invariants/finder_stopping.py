@@ -48,6 +48,8 @@ def _evaluated(event: Event, inputs: Tensor) -> tuple[list[int], Tensor] | None:
     """The places of the rows of an evaluation in the validation split, and their logits; None if it is none of it."""
     if not _looks(event) or event.rows is None or event.logits is None or event.logits.dim() != 2:
         return None
+    if len(event.rows) != len(event.logits):  # several views of each row in one pass
+        return None
     where = [place for place in places(event.rows, inputs) if place is not None]
     return (where, event.logits) if len(where) == len(event.rows) else None
 
@@ -61,7 +63,7 @@ def check_stops(subject: Subject, case: Case) -> None:
     """When the patience runs out for the first time, training does not go on from there, but from the best state."""
     seen, patience = run(subject, case), subject.claims.stops_early
     if not seen.steps():
-        raise NotJudged("no optimizer step on the network was seen")
+        raise NotJudged(seen.nothing_stepped)
     if not evaluations(seen):
         looks = [event.rows for event in seen.events if _looks(event)]  # None where no tensor came first
         if all(rows is not None and None not in places(rows, seen.pristine.train[0]) for rows in looks):
@@ -95,7 +97,9 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
             raise NotJudged("the first training ended before its patience ran out")
         if others and others[0] < index:
             raise NotJudged("several states of the network are evaluated between two optimizer steps")
-        following = next((e for e in seen.events[index:] if e.kind == "forward" and e.learns), None)
+        looks = seen.looks()
+        later = (at for at in range(index, len(seen.events)) if at not in looks)
+        following = next((e for e in map(seen.events.__getitem__, later) if e.kind == "forward" and e.learns), None)
         if following is not None:
             _judge_loss(seen, index)
             _judge_rest(seen, case, passes[best][0], index)

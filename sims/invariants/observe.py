@@ -32,15 +32,21 @@ def _transformed() -> bool:
 def _is_used(value: Tensor, new: bool, weights: list[Tensor]) -> bool:
     """Whether what an optimizer holds comes from training.
 
-    A new one may begin with a constant, as Adagrad does, with a copy of a weight, or with a mask.
+    A new one, or one that was set back, may begin with a constant, as Adagrad does, with a multiple of the identity, a
+    mask, or a copy of a weight. A count (Adam's step) is set back when it is 0.
     """
-    if not new:
-        return bool(value.any())
     flat = value.reshape(-1)
-    if not len(flat) or bool((flat == flat[0]).all()) or bool(((flat == 0) | (flat == 1)).all()):
+    if len(flat) == 1 and not new:
+        return bool(flat.any())
+    if value.dtype is torch.bool or not len(flat) or bool(((flat == 0) | (flat == flat[flat.abs().argmax()])).all()):
         return False
     known = [weight.reshape(-1) for weight in weights if weight.numel() == len(flat) and bool(weight.any())]
     return not any(bool(((flat == weight) | (weight == 0)).all()) for weight in known)  # or of what was masked since
+
+
+def _rows(given: object) -> Tensor | None:
+    """What a forward pass was given, if that may be rows."""
+    return given.detach().clone() if isinstance(given, Tensor) and given.dim() else None
 
 
 @dataclass
@@ -140,7 +146,7 @@ class Observer:
             if all(module is not model for model in self.models):
                 self.models.append(module)
             number = next(i for i, model in enumerate(self.models) if model is module)
-            rows = args[0].detach().clone() if args and isinstance(args[0], Tensor) else None
+            rows = _rows(args[0]) if args else None
             derived = any(map(is_parametrized, module.modules()))
             event = Event("forward", self.snapshot(module), module.training, rows, model=number, derived=derived)
             self._open.append((event, module, {}))
@@ -153,8 +159,7 @@ class Observer:
             return
         event, model, used = self._open.pop()
         if not args and len(named) == 1:  # a hook on entering is not told what was given by keyword
-            (given,) = named.values()
-            event.rows = given.detach().clone() if isinstance(given, Tensor) else None
+            event.rows = _rows(*named.values())
         used = {**(self.values(model) or {}), **used}  # what is in no layer of its own is looked at now
         changed = {
             name: value.detach().clone()
@@ -187,9 +192,13 @@ class Observer:
                     used[name] = event.state[name] if same else value.detach().clone()
 
     def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        held = [(key, value) for state in optimizer.state.values() for key, value in state.items()]
+        held = [  # some hold a count of their steps beside what they hold for each parameter
+            (str(key), value)
+            for name, state in optimizer.state.items()
+            for key, value in (state.items() if isinstance(state, dict) else [(name, state)])
+        ]
         new = all(optimizer is not known for known in self.optimizers)
-        values = [parameter.detach() for parameter in optimizer.state if isinstance(parameter, Tensor)] if new else []
+        values = [parameter.detach() for parameter in optimizer.state if isinstance(parameter, Tensor)]
         self._carried = tuple(
             sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(value, new, values)})
         )
@@ -225,7 +234,7 @@ class Observer:
             (name, key, value.detach().clone())
             for model in self.models
             for name, parameter in model.named_parameters()
-            for key, value in held.get(parameter, {}).items()
+            for key, value in (held[parameter].items() if isinstance(held.get(parameter), dict) else ())
             if isinstance(value, Tensor) and value.shape == self.shapes.get(name)
         ]
 

@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +116,37 @@ def _suggest(found: Callable[..., Any]) -> str:
 
 @contextlib.contextmanager
 def importable(folder: str | None) -> Iterator[None]:
-    """A target's folder at the front of the import path, as `python file.py` would have it; None: nothing to add."""
-    if folder is not None:
-        sys.path.insert(0, folder)
+    """A target's folder at the front of the import path, as `python file.py` would have it; None: nothing to add.
+
+    At its end are the names of files that were loaded, for processes that the target starts anew (multiprocessing).
+    """
+    added = [] if folder is None else [folder]
+    sys.path[:0] = added
+    if STAND_INS:
+        added.append(STAND_INS[0].name)
+        sys.path.append(STAND_INS[0].name)
     try:
         yield
     finally:
-        if folder is not None:
+        for place in added:
             with contextlib.suppress(ValueError):
-                sys.path.remove(folder)
+                sys.path.remove(place)
+
+
+STAND_INS: list[tempfile.TemporaryDirectory[str]] = []
+STAND_IN = """import importlib.util, sys
+spec = importlib.util.spec_from_file_location(__name__, {path!r})
+sys.modules[__name__] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[__name__])
+"""
+
+
+def _stand_in(name: str, path: Path) -> None:
+    """A module in a folder of its own that loads a file under the name that it has here."""
+    with contextlib.suppress(OSError, UnicodeError):  # without it the target may still start no process
+        if not STAND_INS:
+            STAND_INS.append(tempfile.TemporaryDirectory(prefix="unilth-", ignore_cleanup_errors=True))
+        Path(STAND_INS[0].name, f"{name}.py").write_text(STAND_IN.format(path=str(path)), encoding="utf-8")
 
 
 def _load_module(name: str, target: str, folder: str) -> ModuleType:
@@ -164,6 +187,7 @@ def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
     module = importlib.util.module_from_spec(spec)
     module.__unilth_digest__ = digest  # type: ignore[attr-defined]
     sys.modules[name] = module
+    _stand_in(name, resolved)
     with importable(folder):
         try:
             spec.loader.exec_module(module)

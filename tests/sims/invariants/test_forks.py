@@ -30,3 +30,27 @@ def test_a_forked_child_ends_with_its_call(tmp_path):
             1,
             0,
         ), done
+
+
+SAYS = """
+import os, sys
+from unilth.sims.invariants import mask_rule
+
+@mask_rule(scope="other", keeps="other")
+def says(scores, sparsity, *, within=None, generator=None):
+    if os.fork() == 0:
+        print("said on stdout")
+        print("said on stderr", end="", file=sys.stderr)
+        HOW
+    os.wait()
+    return {name: score.abs() >= 0 for name, score in scores.items()}
+"""
+
+
+def test_what_a_child_says_is_not_lost(tmp_path):
+    for how in ("sys.exit(0)", "return {}", "sys.stdout.close()"):
+        (tmp_path / "mine.py").write_text(SAYS.replace("HOW", how + "\n        return {}"))
+        command = [sys.executable, "-m", "unilth", "check", "mine.py:says", "--only", "mask-names"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and done.stdout.count("ok: 1 passed") == 1, done
+        assert "said on stdout" in done.stdout and "said on stderr" in done.stderr, done

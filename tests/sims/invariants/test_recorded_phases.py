@@ -231,5 +231,6 @@ def test_an_observer_that_cannot_look_stops_nobody(monkeypatch):
     report = check(OneShot, budget="quick")
     assert report.ok, str(report)
     notes = {row.id: (row.status, row.note) for row in report.invariants}
-    assert notes["finder-rewinds"] == ("not-applicable", "no optimizer step on the network was seen")
+    why = "something that training uses could not be copied or compared, so nothing that was seen counts"
+    assert notes["finder-rewinds"] == ("not-applicable", why)
     assert notes["finder-zero-in-result"][0] == notes["finder-deterministic"][0] == "passed"

@@ -241,3 +241,45 @@ def test_a_schedule_that_falls_to_nothing_is_no_power_of_two():
     once = [0.0, 0.1]
     found = verdict(penalty.check_schedule, seen, penalty=lambda step: once[step] if step < 2 else 0.0)
     assert found.startswith("a penalty of")
+
+
+@pytest.mark.parametrize(
+    ("last", "got"),
+    [(0.0, CHANGES), (-1e-3, CHANGES), (9e-5, CHANGES), (1.2e-4, CHANGES), (0.05 / TINY, "a penalty of")],
+)
+def test_nothing_is_nothing_in_whatever_power(last, got):
+    """Rounding grows with the scale: beside a penalty of 13107, 0.00012 is none."""
+    seen = recorded()
+    seen.memory[(0, None)] = steps((0, TINY), (0.1 / TINY, TINY), (0.2 / TINY * 2, TINY / 3), (last, TINY / 3))
+    found = verdict(penalty.check_schedule, seen, penalty=lambda step: 0.1 * step if step < 3 else 0.0)
+    assert found[: len(got)] == got
+
+
+@pytest.mark.parametrize(
+    ("declared", "level", "first"),
+    [
+        ([0.0, 0.1], 0, 1), ([0.1], 0, 0), ([1e-4, 1e-4, 2e-4], 1, 2), ([0.0, 0.995e-4, 1.3e-4], 1, 2),
+        ([0.985e-4, 0.1], 0, 1), ([1.015e-4, 0.1], 0, 0), ([1e-4, 1.1e-4, 0.1], 2, 2), ([0.0, 5e-5], 0, None),
+        ([1e-4 * (1 + 1e-3 * k) for k in range(2000)], None, 1), ([0.0, *[1e-4] * 9, 1.001e-4], 1, None),
+    ],
+)  # fmt: skip
+def test_a_ramp_sets_in_at_a_strength_that_rounding_does_not_reach(declared, level, first):
+    def schedule(step):
+        return declared[min(step, len(declared) - 1)]
+
+    wanted = penalty.LEVELS[level] if level is not None else penalty.VISIBLE
+    assert penalty._sets_in(schedule) == (wanted, first)
+
+
+@pytest.mark.parametrize("first", [1e-4 * (1 - 1e-7), 1e-4 * (1 + 1e-7)])
+def test_a_penalty_that_begins_at_what_is_just_visible_and_doubles(first):
+    def doubles(step):
+        return 1e-4 * 2.0 ** (step // 2)
+
+    def found(*strengths):
+        seen = recorded()
+        seen.memory[(0, None)] = steps(*((strength, 1) for strength in strengths))
+        return verdict(penalty.check_schedule, seen, penalty=doubles)
+
+    assert found(first, first, 2e-4, 2e-4, 4e-4, 4e-4, 8e-4, 8e-4) == ""
+    assert found(first, first, 2e-4, 2e-4, 4e-4, 8e-4) == "a penalty of 0.0008 at step 5 of the ramp"

@@ -128,17 +128,18 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
     ("held", "carried"),
     [
         (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
-        (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()),
+        (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()), (-0.1 * torch.eye(3), ()),
         (torch.tensor([-0.5, 1.0, 1.0]), ("sum",)), (torch.tensor([0.0, 1.0, 2.0]), ("sum",)),
         ("weight", ()), ("less", ("sum",)), ("flat", ()), ("whole", ()), (torch.tensor([True, False]), ()),
         (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
     ],
 )  # fmt: skip
-def test_a_new_optimizer_may_begin_with_a_constant(held, carried):
+def test_an_optimizer_that_is_new_or_set_back_may_hold_a_constant(held, carried):
     model, observer = Tiny(), Observer(Tiny())
+    model.a.weight.data = 0.1 + torch.rand(1, 4)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with observer.watching():
-        model(torch.ones(1, 4)).sum().backward()
+        model(torch.ones(1, 4)).square().sum().backward()
         form = held
         if isinstance(held, str):
             held = {"less": 0.5, "flat": 1, "weight": 1, "whole": 1}[held] * model.a.weight.detach().clone()
@@ -148,8 +149,27 @@ def test_a_new_optimizer_may_begin_with_a_constant(held, carried):
         optimizer.state[model.a.weight]["sum"] = held.clone() if isinstance(held, torch.Tensor) else held
         optimizer.step(), optimizer.step()
     first, second = [event for event in observer.events if event.kind == "step"]
-    used = isinstance(held, torch.Tensor) and bool(held.any())
-    assert first.carried == carried and second.carried == (("sum",) if used else ())
+    again = ("sum",) if isinstance(form, str) else carried  # the first step moved the weight away from its copy
+    if isinstance(held, torch.Tensor) and held.numel() == 1:
+        again = ("sum",)  # a count
+    assert first.carried == carried and second.carried == again
+
+
+def test_what_an_optimizer_holds_for_no_parameter_blinds_nobody():
+    """MADGRAD counts its steps in state["k"]."""
+    model, observer = Tiny(), Observer(Tiny())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    optimizer.state |= {"k": torch.tensor([0]), "n": 3}
+    with observer.watching():
+        for _ in range(2):
+            model(torch.ones(1, 4)).square().sum().backward()
+            optimizer.step()
+            optimizer.state["k"] += 1
+    first, second = [event for event in observer.events if event.kind == "step"]
+    assert first.carried == () and second.carried == ("k", "momentum_buffer")
+    assert {key for _, key, _ in observer.optimizer_state()} == {"momentum_buffer"}
+    optimizer.state[model.a.weight] = 7
+    assert {name for name, _, _ in observer.optimizer_state()} == {"a.bias", "b.weight", "b.bias"}
 
 
 def test_weights_that_are_computed_are_known_as_such():

@@ -307,3 +307,36 @@ def test_a_file_name_that_is_no_text_loads(tmp_path):
     with open(path, "w") as file:
         file.write(PROXY)
     assert check(f"{path}:ramp", budget="quick", only="schedule-number").ok
+
+
+SPAWNS = """
+import multiprocessing
+from unilth.sims.invariants import penalty_schedule
+
+def double(step):
+    return 2 * step
+
+class Other:
+    pass
+
+done = []
+
+@penalty_schedule(ceiling=1.0, steps=5)
+def ramp(step):
+    if step == 3 and not done:
+        with multiprocessing.get_context("METHOD").Pool(1) as pool:
+            assert pool.apply_async(double, (step,)).get(60) == 6
+            assert type(pool.apply_async(Other).get(60)) is Other
+        done.append(True)
+    return min(step / 5, 1.0)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_that_a_file_starts_anew_find_what_is_in_it(tmp_path, method):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "mine.py").write_text(SPAWNS.replace("METHOD", method))
+    command = [sys.executable, "-m", "unilth", "check", "a folder/mine.py:ramp", "--only", "schedule-number"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0 and "ok: 1 passed" in done.stdout, done

@@ -43,6 +43,27 @@ def test_the_rows_are_the_first_argument():
         assert torch.equal(event.rows, ROWS)
 
 
+def test_a_number_is_no_rows():
+    (event,) = seen(Shifted(), torch.tensor(2.0), ROWS, network=Shifted())
+    assert event.rows is None and event.logits is not None
+    (event,) = seen(Halves(), x=torch.tensor(2.0), network=Halves())
+    assert event.rows is None and event.logits is not None
+
+
+class Shifted(Tiny):
+    """Takes a number first."""
+
+    def forward(self, shift, x):
+        return super().forward(x + shift)
+
+
+class Halves(Tiny):
+    """Takes a number by keyword."""
+
+    def forward(self, x):
+        return super().forward(x * ROWS)
+
+
 @pytest.mark.parametrize("width", [3, 5])
 def test_a_module_with_tensors_of_other_shapes_is_none_of_ours(width):
     model = Tiny()
