@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -51,6 +52,7 @@ def test_what_a_child_says_is_not_lost(tmp_path):
     for how in ("sys.exit(0)", "return {}", "sys.stdout.close()"):
         (tmp_path / "mine.py").write_text(SAYS.replace("HOW", how + "\n        return {}"))
         command = [sys.executable, "-m", "unilth", "check", "mine.py:says", "--only", "mask-names"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=buffered)
         assert done.returncode == 0 and done.stdout.count("ok: 1 passed") == 1, done
         assert "said on stdout" in done.stdout and "said on stderr" in done.stderr, done
