@@ -45,6 +45,7 @@ INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
     [
         ([forward(state()), step(state(), before=state())], False),
         ([forward(state()), step(state(), before=state(a_weight=[[4, 3, 1, 9]]))], True),  # one that goes, before
+        ([forward(state()), step(state(), before=state(a_weight=[[4, 3, 1, 0.5]]))], True),
         ([forward(state()), step(state(), before=state(a_weight=[[9, 3, 1, 2]]))], False),  # one that stays
         ([forward(state()), step(state(), before=state(b_bias=[9, 9]))], False),
         ([forward(state()), step(state(b_weight=[[5], [7]]), before=state())], False),  # by the optimizer
