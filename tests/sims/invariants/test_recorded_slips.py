@@ -130,19 +130,22 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
         (torch.zeros(3), ()), (torch.full((3,), 0.1), ()), (torch.tensor([0.1, 0.1, 0.2]), ("sum",)),
         (torch.tensor([0.2, 0.1, 0.1]), ("sum",)), (torch.tensor([0.0, 1.0, 1.0]), ()), (-0.1 * torch.eye(3), ()),
         (torch.tensor([-0.5, 1.0, 1.0]), ("sum",)), (torch.tensor([0.0, 1.0, 2.0]), ("sum",)),
-        ("weight", ()), ("less", ("sum",)), ("flat", ()), ("whole", ()), (torch.tensor([True, False]), ()),
+        ("weight", ()), ("less", ("sum",)), ("more", ("sum",)), ("above", ("sum",)), ("below", ("sum",)),
+        ("flat", ()), ("whole", ()), (torch.tensor([True, False]), ()),
         (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
     ],
 )  # fmt: skip
 def test_an_optimizer_that_is_new_or_set_back_may_hold_a_constant(held, carried):
     model, observer = Tiny(), Observer(Tiny())
-    model.a.weight.data = 0.1 + torch.rand(1, 4)
+    model.a.weight.data = torch.tensor([[-0.2, 0.3, -0.1, 0.4]])
+    model.a.bias.data.fill_(0.1)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with observer.watching():
         model(torch.ones(1, 4)).square().sum().backward()
         form = held
         if isinstance(held, str):
-            held = {"less": 0.5, "flat": 1, "weight": 1, "whole": 1}[held] * model.a.weight.detach().clone()
+            held = model.a.weight.detach().clone()
+            held += {"less": -0.05, "more": 0.05, "above": 0.05 * (held > 0), "below": 0.05 * (held < 0)}.get(form, 0)
             held = held.flatten() if form == "flat" else held
         if isinstance(form, str) and form == "whole":  # of the weight as it was before it was masked
             model.a.weight.data[0, :2] = 0.0

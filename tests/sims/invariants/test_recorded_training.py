@@ -82,6 +82,8 @@ def test_dense_final_training_is_proven_by_the_logits(monkeypatch):
     got = "no training under the final mask: 3 pruned weights took part in the last training pass"
     assert verdict(training.check_rewinds, last_pass(dense)) == got
     assert verdict(training.check_rewinds, last_pass(dense, training=True)) == got
+    partly = last_pass(state(b_weight=[[5], [0]]))
+    assert verdict(training.check_rewinds, partly) == got.replace("3 pruned", "2 pruned")
     silent = "not judged: nothing was trained after the mask was applied"
     assert verdict(training.check_rewinds, last_pass(dense, sparse)) == silent, "masked inside the forward pass"
     assert verdict(training.check_rewinds, last_pass(dense, state(a_bias=[3]))) == silent

@@ -94,7 +94,13 @@ def test_the_state_is_that_of_the_optimizer_that_stepped_last():
             model(ROWS).sum().backward()
             optimizer.step()
     assert {name for name, _, _ in observer.optimizer_state()} == {"b.weight", "b.bias"}
-    assert [event.by for event in observer.events if event.kind == "step"] == [0, 1]
+    last.state[model.b.weight] |= {"fewer": torch.ones(1, 1), "more": torch.ones(3, 3), "number": 2.0}
+    assert {key for _, key, _ in observer.optimizer_state()} == {"momentum_buffer"}
+    with observer.watching():
+        model(ROWS).sum().backward()
+        first.step()
+    assert {name for name, _, _ in observer.optimizer_state()} == {"a.weight", "a.bias"}
+    assert [event.by for event in observer.events if event.kind == "step"] == [0, 1, 0]
 
 
 def test_rows_of_another_width_are_none_of_the_known():
