@@ -89,13 +89,23 @@ def _sets_in(schedule: Callable[[int], float]) -> tuple[float, int | None]:
     A visible one, and none that is declared around there, as rounding would tell it from that.
     """
     head: list[float] = []
-    while len(head) < 10**6 and (not head or head[-1] <= LEVELS[-1] * 1.01):
-        head.append(schedule(len(head)))
-    for level in LEVELS:
-        below, above = (next((k for k, wanted in enumerate(head) if wanted > share * level), None) for share in NEAR)
-        if below == above:
-            return level, above
-    return VISIBLE, next((k for k, wanted in enumerate(head) if wanted > VISIBLE), None)
+
+    def reaches(level: float, most: int) -> int | None:
+        found = next((k for k, wanted in enumerate(head) if wanted > level), None)
+        while found is None and len(head) < most:
+            head.append(schedule(len(head)))
+            found = len(head) - 1 if head[-1] > level else None
+        return found
+
+    first = reaches(VISIBLE, 10**6)
+    try:
+        for level in () if first is None else LEVELS:
+            below, above = (reaches(share * level, first + 1000) for share in NEAR)
+            if below is not None and below == above:
+                return level, above
+    except Exception:  # a table that ends
+        return VISIBLE, first
+    return VISIBLE, first
 
 
 def _by_powers(schedule: Callable[[int], float], level: float, first: int, found: Steps) -> bool:

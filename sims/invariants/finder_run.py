@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.globals import global_state, one_thread
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
+from unilth.sims.invariants.looks import derived, looks
 from unilth.sims.invariants.observe import Event, Observer, State
 
 ALIKE = 0.5
@@ -90,7 +91,7 @@ class Run:
         if any(self._scaled(state, start) for start in found):
             return True
         unlike = all(self._likeness(state, other) < ALIKE for other in reversed(trained))
-        return unlike and not self._derived(state, found)
+        return unlike and not derived(state, found, self.names)
 
     def _scaled(self, state: State, other: State) -> bool:
         """Whether each layer is a multiple of another state's, and not the same: no training keeps directions so."""
@@ -101,37 +102,16 @@ class Run:
             grows.append(abs(float(now.norm() / then.norm()) - 1))
         return max(turns) < PARALLEL and max(grows) > GROWN
 
-    def _derived(self, state: State, others: list[State]) -> bool:
-        """Whether the weights of a state that are not 0 are those of another one."""
-        return any(
-            all(bool(((state[name] == other[name]) | (state[name] == 0)).all()) for name in self.names)
-            for other in others
-        )
-
     def _likeness(self, state: State, other: State) -> float:
         """The cosine between the weights of two states, where those of the first are not 0."""
         now, then = (torch.cat([part[name].double().reshape(-1) for name in self.names]) for part in (state, other))
         return float(torch.nn.functional.cosine_similarity(now, then * (now != 0), dim=0))
 
     def looks(self) -> set[int]:
-        """Learning passes that no step came of: a later pass had the weights that the next step found, and they not.
-
-        A loop may take the norm of a gradient for a log before it restores, rewinds or masks weights. So are those of
-        a model that is never stepped (a copy), before steps of another.
-        """
-        found, open_passes = set[int](), dict[int, list[int]]()
-        steps = [index for index, event in enumerate(self.events) if event.kind == "step"]
-        stepped = {self.events[index].model for index in steps}
-        for index, event in enumerate(self.events):
-            if event.kind == "step":
-                passes, before = open_passes.pop(event.model, []), event.before
-                if before is not None:
-                    same = [at for at in passes if equal_states(self.events[at].state, before, self.names)]
-                    found.update(at for at in passes if same and at < same[0])
-            elif event.learns and event.model not in stepped and index < max(steps, default=-1):
-                found.add(index)
-            elif event.learns:
-                open_passes.setdefault(event.model, []).append(index)
+        """Learning passes of which no training came."""
+        if "looks" not in self.memory:
+            self.memory["looks"] = looks(self.events, self.given, self.live, self.names)
+        found: set[int] = self.memory["looks"]
         return found
 
     def entries(self) -> list[int]:

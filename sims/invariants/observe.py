@@ -29,17 +29,19 @@ def _transformed() -> bool:
     return level is not None and level() is not None
 
 
-def _is_used(value: Tensor, new: bool, weights: list[Tensor]) -> bool:
+def _is_used(key: str, value: Tensor, new: bool, weights: list[Tensor]) -> bool:
     """Whether what an optimizer holds comes from training.
 
     A new one, or one that was set back, may begin with a constant, as Adagrad does, with a multiple of the identity, a
-    mask, or a copy of a weight. A count (Adam's step) is set back when it is 0.
+    mask, or a copy of a weight. A count is set back when it is 0: Adam's step, or what counts in a known optimizer.
     """
-    flat = value.reshape(-1)
-    if len(flat) == 1 and not new:
+    value = torch.view_as_real(value) if value.is_complex() else value
+    flat = (value.to_dense() if value.layout is not torch.strided else value).reshape(-1).double()
+    if not len(flat) or key == "step":
         return bool(flat.any())
-    if value.dtype is torch.bool or not len(flat) or bool(((flat == 0) | (flat == flat[flat.abs().argmax()])).all()):
-        return False
+    top = flat[flat.abs().argmax()]
+    if bool(((flat == 0) | (flat == top)).all()):
+        return not new and float(top) > 1 and float(top).is_integer() and bool((flat == top).all())
     known = [weight.reshape(-1) for weight in weights if weight.numel() == len(flat) and bool(weight.any())]
     return not any(bool(((flat == weight) | (weight == 0)).all()) for weight in known)  # or of what was masked since
 
@@ -193,14 +195,14 @@ class Observer:
 
     def _steps(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         held = [  # some hold a count of their steps beside what they hold for each parameter
-            (str(key), value)
+            (key if isinstance(key, str) else "state", value)
             for name, state in optimizer.state.items()
             for key, value in (state.items() if isinstance(state, dict) else [(name, state)])
         ]
         new = all(optimizer is not known for known in self.optimizers)
         values = [parameter.detach() for parameter in optimizer.state if isinstance(parameter, Tensor)]
         self._carried = tuple(
-            sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(value, new, values)})
+            sorted({key for key, value in held if isinstance(value, Tensor) and _is_used(key, value, new, values)})
         )
         moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._before = {

@@ -175,8 +175,13 @@ def _strengths(seen: Run, fresh: nn.Module, events: list[Event]) -> Iterator[Str
             learned.append(event)
         elif event.kind == "step":
             if learned and not seen.pruned_zero(learned[0].state):
-                yield _strength(seen, fresh, learned[0], event) if len(learned) == 1 else None
+                yield _strength(seen, fresh, learned[0], event) if len(learned) == 1 and _repeats(*learned) else None
             learned = []
+
+
+def _repeats(event: Event) -> bool:
+    """Whether a pass took rows and answered with logits of each, as the network does (and not with its loss)."""
+    return event.rows is not None and event.logits is not None and event.logits.shape[:1] == event.rows.shape[:1]
 
 
 def _strength(seen: Run, fresh: nn.Module, before: Event, after: Event) -> Strength | None:

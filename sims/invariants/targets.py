@@ -177,7 +177,8 @@ def _load_file(path: Path, target: str) -> tuple[ModuleType, str]:
             return found, root
     folder = str(resolved.parent)
     # A name of its own for each path, in sys.modules, so that dataclasses, pickling and inspection work in the file.
-    name = f"_unilth_target_{resolved.stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:8]}"
+    stem = "".join(letter if letter.isalnum() else "_" for letter in resolved.stem)
+    name = f"_unilth_target_{stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:8]}"
     digest = hashlib.sha256(resolved.read_bytes()).hexdigest()  # the file may have been edited since, as in a notebook
     if getattr(sys.modules.get(name), "__unilth_digest__", None) == digest:
         return sys.modules[name], folder

@@ -61,7 +61,7 @@ def learns(values, numbers=(1.0, 2.0, 3.0), pull=(-0.5, 0.5), logits=(0.0, 0.0))
     return forward(values, rows=rows(numbers), **sizes)
 
 
-def recorded(events=(), mask=None, **result) -> Run:
+def recorded(events=(), mask=None, live=(), **result) -> Run:
     network, given = Tiny(), state()
     network.load_state_dict(given)
     splits = ((rows(ROWS[split]), torch.zeros(len(ROWS[split]), dtype=torch.long)) for split in ("train", "validation"))
@@ -72,8 +72,9 @@ def recorded(events=(), mask=None, **result) -> Run:
     learnable = dict.fromkeys(dict(network.named_parameters()), True)
     names = ["a.weight", "b.weight"]
     return Run(
-        network, given, modes, learnable, data, copy.deepcopy(data), SimpleNamespace(**answer), list(events), names
-    )
+        network, given, modes, learnable, data, copy.deepcopy(data), SimpleNamespace(**answer), list(events), names,
+        list(live),
+    )  # fmt: skip
 
 
 def verdict(judge, seen, other=None, key="repeat", case=CASE, **claims) -> str:

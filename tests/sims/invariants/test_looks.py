@@ -12,39 +12,75 @@ from unilth.sims.invariants import check
 from unilth.sims.invariants.reference import StoppedTicket
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
-THERE, HERE = state(a_bias=[7]), state(a_weight=[[9, 9, 9, 9]])
-COPY = {"model": 1}
+
+def at(*weights, **more):
+    """A state with these weights in the first layer."""
+    return state(a_weight=[list(weights)], **more)
+
+
+START, FIRST, SECOND, THIRD = state(a_bias=[7]), at(9, 8, 7, 6), at(8, 7, 6, 5), at(7, 6, 5, 4)
+MASKED = at(9, 8, 0, 0)
+OTHER = {"model": 1}
+
+
+def copied(values):
+    """A learning pass of another model."""
+    return forward(values, **OTHER)
+
+
+FROM_START = [forward(START), step(FIRST, before=START)]
 
 
 @pytest.mark.parametrize(
     ("events", "looks"),
     [
-        ([forward(HERE), forward(THERE), step(HERE, before=THERE)], {0}),
-        ([forward(HERE), forward(HERE), forward(THERE), forward(THERE), step(HERE, before=THERE)], {0, 1}),
-        ([forward(THERE), forward(HERE), step(HERE, before=THERE)], set()),  # another point on the way to the step
-        ([forward(HERE), step(HERE, before=THERE)], set()),  # noise for the pass
-        ([forward(HERE), forward(THERE), step(HERE)], set()),  # it is not known what the step found
-        ([forward(HERE, learns=False), forward(THERE), step(HERE, before=THERE)], set()),
-        ([forward(THERE), forward(state()), step(HERE, before=state())], set()),  # the weights are the same
-        ([forward(THERE), step(HERE, before=THERE), forward(HERE), forward(THERE)], set()),  # nothing came of these
-        ([forward(HERE), forward(THERE), step(HERE, before=THERE), forward(HERE), step(HERE, before=HERE)], {0}),
-        ([forward(HERE, **COPY), forward(THERE), step(HERE, before=THERE)], {0}),
-        ([forward(THERE), step(HERE, before=THERE), forward(HERE, **COPY)], set()),  # by hand, perhaps
-        ([forward(HERE, **COPY), step(HERE, before=HERE, **COPY), forward(THERE), step(HERE, before=THERE)], set()),
-        ([forward(HERE, **COPY), forward(THERE), step(HERE, before=HERE, **COPY), step(HERE, before=THERE)], set()),
-        ([forward(HERE)], set()),
+        ([forward(FIRST), forward(START), step(SECOND, before=START)], {0}),
+        ([forward(FIRST), forward(FIRST), forward(START), forward(START), step(SECOND, before=START)], {0, 1}),
+        ([forward(START), forward(FIRST), step(SECOND, before=START)], set()),  # another point on the way to the step
+        ([forward(FIRST), step(SECOND, before=START)], set()),  # noise for the pass, or a mask after it
+        ([forward(FIRST), forward(START), step(SECOND)], set()),  # it is not known what the step found
+        ([forward(FIRST, learns=False), forward(START), step(SECOND, before=START)], set()),
+        ([forward(FIRST), forward(MASKED), step(SECOND, before=MASKED)], {0}),
+        ([forward(MASKED), forward(FIRST), step(SECOND, before=FIRST)], set()),  # where zeros were is something new
+        ([forward(START), forward(FIRST), forward(SECOND), step(THIRD, before=SECOND)], set()),  # steps by hand
+        ([*FROM_START, forward(SECOND), forward(FIRST), step(THIRD, before=FIRST)], {2}),
+        ([*FROM_START, forward(SECOND), forward(START), step(THIRD, before=START)], {2}),  # what an optimizer found
+        ([*FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {2}),
+        ([copied(START), *FROM_START[1:], copied(FIRST), step(SECOND, before=FIRST)], set()),  # a copy's gradients
+        ([copied(START), copied(FIRST), *FROM_START], set()),  # trained by hand
+        ([copied(START), *FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {0, 3}),
+        ([copied(THIRD), step(SECOND, before=THIRD, **OTHER), *FROM_START], set()),
     ],
 )
 def test_a_look_is_told_by_what_the_next_step_found(events, looks):
-    assert recorded(events).looks() == looks
+    seen = recorded(events)
+    seen.live = [next((event.state for event in reversed(events) if event.model == model), START) for model in (0, 1)]
+    assert seen.looks() == looks
+
+
+@pytest.mark.parametrize(
+    ("passes", "left", "looks"),
+    [
+        ([FIRST], FIRST, {2}), ([FIRST], START, {2}), ([FIRST], MASKED, {2}), ([FIRST], SECOND, set()),
+        ([FIRST, FIRST], FIRST, {2, 3}), ([FIRST, START], START, {2, 3}), ([FIRST, SECOND], SECOND, set()),
+        ([SECOND], SECOND, {2}), ([SECOND], FIRST, {2}), ([SECOND, FIRST], FIRST, {2, 3}),
+    ],
+)  # fmt: skip
+def test_a_last_look_is_told_by_what_is_left(passes, left, looks):
+    events = [*FROM_START, *map(forward, passes)]
+    assert recorded(events, live=[left]).looks() == looks
+    events = [*FROM_START, *map(copied, passes)]
+    assert recorded(events, live=[FIRST, left]).looks() == looks, "the same of a copy"
 
 
 def test_training_under_the_mask_does_not_begin_with_a_look():
     under = state(**PRUNED)
-    look, begins = forward(under), forward(state(**{**PRUNED, "b_weight": [[6], [0]]}))
-    events = [forward(state()), step(state(), before=state()), look, begins, step(begins.state, before=begins.state)]
-    assert recorded(events).entries() == [3]
-    assert recorded([*events[:2], begins, step(begins.state, before=begins.state)]).entries() == [2]
+    final = [forward(under), step(at(5, 5, 0, 0, b_weight=[[5], [0]]), before=under)]
+    look = forward(at(9, 8, 0, 0, b_weight=[[5], [0]]))
+    assert recorded([*FROM_START, look, *final]).entries() == [3]
+    assert recorded([*FROM_START, *final]).entries() == [2]
+    assert recorded([*FROM_START, *final, forward(state()), look], live=[look.state]).entries() == [2]
+    assert recorded([*FROM_START, *final, forward(state()), look], live=[SECOND]).entries() == [2, 5]
 
 
 def look(ticket, network):

@@ -9,7 +9,7 @@ from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, ste
 from unilth.sims.invariants import finder_penalty as penalty
 from unilth.sims.invariants import penalty_reading
 from unilth.sims.invariants.finder_penalty import _moved_by_hand
-from unilth.sims.invariants.penalty_reading import Strength, _fit, _strengths
+from unilth.sims.invariants.penalty_reading import Strength, _fit, _repeats, _strengths
 
 LOSS = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 WEIGHT = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
@@ -99,8 +99,18 @@ def test_steps_that_cannot_be_read_are_counted():
     assert verdict(penalty.check_schedule, seen, penalty=ramp) == "a penalty of 0.2 at step 3 of the ramp"
 
 
+def test_a_pass_that_answers_with_its_loss_is_not_repeated():
+    three = torch.ones(3, 4)
+    for rows, logits, repeats in [
+        (three, torch.ones(3, 2), True), (three, torch.tensor(1.0), False), (three, torch.ones(6, 2), False),
+        (None, three, False), (three, None, False), (None, None, False),
+    ]:  # fmt: skip
+        assert _repeats(forward(state(), rows=rows, logits=logits)) is repeats
+
+
 def test_only_steps_of_one_training_pass_are_read(monkeypatch):
     monkeypatch.setattr(penalty_reading, "_strength", lambda seen, fresh, before, after: (before.rows, after.by))
+    monkeypatch.setattr(penalty_reading, "_repeats", lambda event: event.rows != 5)
     one, two = forward(state(), rows=1), forward(state(), rows=2)
     look, under = forward(state(), False, rows=3), forward(state(**PRUNED), rows=4)
 
@@ -109,5 +119,6 @@ def test_only_steps_of_one_training_pass_are_read(monkeypatch):
 
     assert read(one, step(state(), by=7)) == [(1, 7)] and read(one, look, step(state(), by=7)) == [(1, 7)]
     assert read(one, two, step(state())) == [None] and read(step(state())) == []
+    assert read(forward(state(), rows=5), step(state())) == [None]
     assert read(one, step(state(), by=1), step(state(), by=2), two, step(state(), by=3)) == [(1, 1), (2, 3)]
     assert read(under, step(state())) == [] and read(one) == []

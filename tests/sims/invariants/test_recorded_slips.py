@@ -10,7 +10,7 @@ import torch
 from tests.sims.invariants.recorded import PRUNED, Tiny, forward, recorded, rows, state, step, verdict
 from unilth.sims.invariants import finder_training as training
 from unilth.sims.invariants import finder_validation as validation
-from unilth.sims.invariants.observe import Event, Observer
+from unilth.sims.invariants.observe import Event, Observer, _is_used
 
 DENSE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
 UNDER = PRUNED
@@ -132,7 +132,10 @@ def test_rows_that_the_loss_leaves_out_are_not_learned_from(pull, guilty):
         (torch.tensor([-0.5, 1.0, 1.0]), ("sum",)), (torch.tensor([0.0, 1.0, 2.0]), ("sum",)),
         ("weight", ()), ("less", ("sum",)), ("more", ("sum",)), ("above", ("sum",)), ("below", ("sum",)),
         ("flat", ()), ("whole", ()), (torch.tensor([True, False]), ()),
-        (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()),
+        (torch.tensor(1.0), ()), (torch.empty(0), ()), (3.0, ()), (torch.tensor(0.5), ()), (torch.tensor(2.5), ()),
+        (torch.tensor([1j, 2j]), ("sum",)), (torch.eye(3).to_sparse(), ()), (torch.tensor([1, 2]), ("sum",)),
+        (torch.tensor([1.0, 2.0, 0.0]).to_sparse(), ("sum",)), (2 * torch.eye(3), ()),
+        (torch.tensor([1.0, 2.0]).to(torch.float8_e5m2), ("sum",)), (torch.tensor([-2.0, -2.0]), ()),
     ],
 )  # fmt: skip
 def test_an_optimizer_that_is_new_or_set_back_may_hold_a_constant(held, carried):
@@ -153,8 +156,6 @@ def test_an_optimizer_that_is_new_or_set_back_may_hold_a_constant(held, carried)
         optimizer.step(), optimizer.step()
     first, second = [event for event in observer.events if event.kind == "step"]
     again = ("sum",) if isinstance(form, str) else carried  # the first step moved the weight away from its copy
-    if isinstance(held, torch.Tensor) and held.numel() == 1:
-        again = ("sum",)  # a count
     assert first.carried == carried and second.carried == again
 
 
@@ -164,15 +165,30 @@ def test_what_an_optimizer_holds_for_no_parameter_blinds_nobody():
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     optimizer.state |= {"k": torch.tensor([0]), "n": 3}
     with observer.watching():
-        for _ in range(2):
+        for _ in range(3):
             model(torch.ones(1, 4)).square().sum().backward()
             optimizer.step()
             optimizer.state["k"] += 1
-    first, second = [event for event in observer.events if event.kind == "step"]
-    assert first.carried == () and second.carried == ("k", "momentum_buffer")
+            optimizer.state[torch.nn.Parameter(torch.ones(2))] = torch.tensor([1.0, 2.0])
+    held = [event.carried for event in observer.events if event.kind == "step"]
+    assert held == [(), ("momentum_buffer", "state"), ("k", "momentum_buffer", "state")]
     assert {key for _, key, _ in observer.optimizer_state()} == {"momentum_buffer"}
     optimizer.state[model.a.weight] = 7
     assert {name for name, _, _ in observer.optimizer_state()} == {"a.bias", "b.weight", "b.bias"}
+
+
+@pytest.mark.parametrize(
+    ("key", "held", "carried"),
+    [
+        ("step", torch.tensor(0.0), [False, False]), ("step", torch.tensor(1.0), [True, True]),
+        ("count", torch.tensor(18), [False, True]), ("count", torch.full((3,), 18.0), [False, True]),
+        ("product", torch.tensor(1.0), [False, False]), ("rate", torch.tensor(0.05), [False, False]),
+        ("rate", torch.tensor(1.5), [False, False]),
+    ],
+)  # fmt: skip
+def test_a_count_is_set_back_when_it_is_0(key, held, carried):
+    """A known optimizer's; a new one may have been given the step of an old one."""
+    assert [_is_used(key, held, new, []) for new in (True, False)] == carried
 
 
 def test_weights_that_are_computed_are_known_as_such():
