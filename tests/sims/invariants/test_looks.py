@@ -48,6 +48,8 @@ FROM_START = [forward(START), step(FIRST, before=START)]
         ([*FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {2}),
         ([copied(START), *FROM_START[1:], copied(FIRST), step(SECOND, before=FIRST)], set()),  # a copy's gradients
         ([copied(START), copied(FIRST), *FROM_START], set()),  # trained by hand
+        ([*FROM_START, copied(FIRST), step(SECOND, before=FIRST)], set()),
+        ([forward(FIRST), forward(SECOND), forward(at(8, 7, 0, 0)), step(THIRD, before=at(8, 7, 0, 0))], set()),
         ([copied(START), *FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {0, 3}),
         ([copied(THIRD), step(SECOND, before=THIRD, **OTHER), *FROM_START], set()),
     ],
