@@ -98,8 +98,10 @@ def _sets_in(schedule: Callable[[int], float]) -> tuple[float, int | None]:
         return found
 
     first = reaches(VISIBLE, 10**6)
+    if first is None:
+        return VISIBLE, None
     try:
-        for level in () if first is None else LEVELS:
+        for level in LEVELS:
             below, above = (reaches(share * level, first + 1000) for share in NEAR)
             if below is not None and below == above:
                 return level, above
