@@ -110,7 +110,8 @@ class Run:
     def looks(self) -> set[int]:
         """Learning passes of which no training came."""
         if "looks" not in self.memory:
-            self.memory["looks"] = looks(self.events, self.given, self.live, self.names)
+            answer = {name: self.result.weights[name] for name in self.names}
+            self.memory["looks"] = looks(self.events, self.given, self.live, self.names, answer)
         found: set[int] = self.memory["looks"]
         return found
 

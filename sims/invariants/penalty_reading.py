@@ -170,8 +170,9 @@ def _movement(step: Event, name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _strengths(seen: Run, fresh: nn.Module, events: list[Event]) -> Iterator[Strength | None]:
     learned: list[Event] = []  # since the last step of an optimizer
+    looks = {id(seen.events[index]) for index in seen.looks()}
     for event in events:
-        if event.kind == "forward" and event.learns:
+        if event.kind == "forward" and event.learns and id(event) not in looks:
             learned.append(event)
         elif event.kind == "step":
             if learned and not seen.pruned_zero(learned[0].state):

@@ -20,6 +20,7 @@ def at(*weights, **more):
 
 START, FIRST, SECOND, THIRD = state(a_bias=[7]), at(9, 8, 7, 6), at(8, 7, 6, 5), at(7, 6, 5, 4)
 MASKED = at(9, 8, 0, 0)
+NEARLY, NEAR = at(4, 3, 1, 2 + 3e-5), at(4, 3, 1, 2 + 6e-5)
 OTHER = {"model": 1}
 
 
@@ -49,6 +50,10 @@ FROM_START = [forward(START), step(FIRST, before=START)]
         ([copied(START), *FROM_START[1:], copied(FIRST), step(SECOND, before=FIRST)], set()),  # a copy's gradients
         ([copied(START), copied(FIRST), *FROM_START], set()),  # trained by hand
         ([*FROM_START, copied(FIRST), step(SECOND, before=FIRST)], set()),
+        ([forward(FIRST), step(FIRST, before=FIRST), forward(START), step(SECOND, before=START)], {0}),  # moves nothing
+        ([*FROM_START, copied(FIRST), step(FIRST, before=FIRST), forward(FIRST), step(THIRD, before=FIRST)], {2}),
+        ([*FROM_START, forward(FIRST), forward(START), forward(SECOND), step(THIRD, before=NEARLY)], {2}),
+        ([*FROM_START, forward(FIRST), forward(START), forward(SECOND), step(THIRD, before=NEAR)], set()),
         ([forward(FIRST), forward(SECOND), forward(at(8, 7, 0, 0)), step(THIRD, before=at(8, 7, 0, 0))], set()),
         ([copied(START), *FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {0, 3}),
         ([copied(THIRD), step(SECOND, before=THIRD, **OTHER), *FROM_START], set()),
@@ -72,7 +77,12 @@ def test_a_last_look_is_told_by_what_is_left(passes, left, looks):
     events = [*FROM_START, *map(forward, passes)]
     assert recorded(events, live=[left]).looks() == looks
     events = [*FROM_START, *map(copied, passes)]
-    assert recorded(events, live=[FIRST, left]).looks() == looks, "the same of a copy"
+    every = set(range(2, 2 + len(passes)))
+    assert recorded(events, live=[FIRST, left]).looks() == every, "a copy that is thrown away"
+    assert recorded(events, live=[FIRST, left], weights=left).looks() == looks, "and one that is not"
+    later = [forward(left, learns=False)]
+    assert recorded([*events, *later], live=[left, left]).looks() == looks, "what it was left with is used"
+    assert recorded([*later, *events], live=[FIRST, left]).looks() == {index + 1 for index in every}
 
 
 def test_training_under_the_mask_does_not_begin_with_a_look():
