@@ -157,6 +157,9 @@ class Run:
         if not entries:
             raise NotJudged("nothing was trained after the mask was applied")
         end = self.answered()
+        if end is not None:  # another model may be trained under this mask for a comparison
+            own = [at for at in entries if at <= end and self.events[at].model == self.events[end].model]
+            entries = own or entries
         place = max((place for place, index in enumerate(entries) if end is None or index <= end), default=-1)
         entries = entries[: place + 1] if place >= 0 else entries
         while len(entries) > 1 and self._slipped(entries[-2], entries[-1]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+import torch
 from torch.nn import functional as F
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
@@ -158,3 +159,58 @@ def test_a_finder_is_judged_by_its_training(finder, id, got):
     declared = finder if issubclass(finder, StoppedTicket) else ONE_SHOT(finder)
     (row,) = check(declared, budget="quick", only=id, seed=5).invariants
     assert (row.status == "violated" and got in row.got) if got else row.status == "passed", row
+
+
+def trained_anew(ticket, draws):
+    """A control: another network is trained under the ticket's mask, from weights drawn anew or from the ticket's."""
+    own, ticket.network = ticket.network, copy.deepcopy(ticket.network)
+    if draws:
+        with torch.no_grad():
+            for weight in ticket.prunable().values():
+                weight.copy_(0.2 * torch.randn(weight.shape, generator=ticket.chance))
+    ticket.apply()
+    ticket.train(ticket.tune_epochs)
+    ticket.validation_loss()
+    ticket.network = own
+    ticket.validation_loss()
+
+
+class ComparesWithAControl(OneShot):
+    def search(self):
+        super().search()
+        trained_anew(self, True)
+
+
+class ComparesWithMoreTraining(OneShot):
+    def search(self):
+        super().search()
+        trained_anew(self, False)
+
+
+class RewindsTheControlAlone(OneShot):
+    """The one that is answered was not rewound."""
+
+    def search(self):
+        super().search()
+        own, self.network = self.network, copy.deepcopy(self.network)
+        super().rewind()
+        self.apply()
+        self.train(self.tune_epochs)
+        self.network = own
+        self.validation_loss()
+
+    def rewind(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("finder", "got"),
+    [(ComparesWithAControl, None), (ComparesWithMoreTraining, None), (RewindsTheControlAlone, "differ from .initial")],
+    ids=lambda one: getattr(one, "__name__", None),
+)
+def test_a_control_under_the_same_mask_is_not_the_ticket(finder, got):
+    rows = check(
+        ONE_SHOT(finder), budget="quick", only=["finder-rewinds", "finder-rewinds-the-rest"], seed=5
+    ).invariants
+    for row in rows:
+        assert (row.status == "violated" and got in row.got) if got else row.status == "passed", row
