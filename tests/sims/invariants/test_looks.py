@@ -55,6 +55,8 @@ FROM_START = [forward(START), step(FIRST, before=START)]
         ([*FROM_START, copied(FIRST), step(FIRST, before=FIRST), forward(FIRST), step(THIRD, before=FIRST)], {2}),
         ([*FROM_START, forward(FIRST), forward(START), forward(SECOND), step(THIRD, before=NEARLY)], {2}),
         ([*FROM_START, forward(FIRST), forward(START), forward(SECOND), step(THIRD, before=NEAR)], set()),
+        ([*FROM_START, forward(FIRST), forward(START), forward(NEARLY), step(THIRD, before=NEARLY)], {2}),
+        ([*FROM_START, step(FIRST, before=FIRST), forward(SECOND), forward(START), step(THIRD, before=START)], {3}),
         ([forward(FIRST), forward(SECOND), forward(at(8, 7, 0, 0)), step(THIRD, before=at(8, 7, 0, 0))], set()),
         ([copied(START), *FROM_START, copied(FIRST), forward(FIRST), step(SECOND, before=FIRST)], {0, 3}),
         ([copied(THIRD), step(SECOND, before=THIRD, **OTHER), *FROM_START], set()),
@@ -84,6 +86,12 @@ def test_a_last_look_is_told_by_what_is_left(passes, left, looks):
     later = [forward(left, learns=False)]
     assert recorded([*events, *later], live=[left, left]).looks() == looks, "what it was left with is used"
     assert recorded([*later, *events], live=[FIRST, left]).looks() == {index + 1 for index in every}
+
+
+def test_a_copy_may_come_before_what_is_trained():
+    events = [forward(FIRST), copied(START), step(SECOND, before=START, **OTHER), copied(THIRD)]
+    assert recorded(events, live=[THIRD, THIRD]).looks() == {3}, "the first was trained by hand, and is used"
+    assert recorded(events, live=[at(1, 2, 3, 4), THIRD]).looks() == {0, 3}
 
 
 def test_training_under_the_mask_does_not_begin_with_a_look():
