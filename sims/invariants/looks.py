@@ -7,6 +7,7 @@ of another model, had before; or the copy is thrown away. An optimizer's step an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -23,8 +24,10 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
     ``live``: by model, the values that it was left with; ``names``: of the weights; ``answer``: the weights answered.
     """
 
-    def known(state: State, before: int) -> bool:
-        seen = (one for event in reversed(events[:before]) for one in (event.state, event.before) if one is not None)
+    def known(state: State, before: int, *, model: int = -1, until: int = 0) -> bool:
+        """Whether a state was seen before an event; of one model only until another, as it may be evaluated since."""
+        past = [event for at, event in enumerate(events[:before]) if event.model != model or at <= until]
+        seen = [one for event in reversed(past) for one in (event.state, event.before) if one is not None]
         return derived(state, [*seen, given], names)
 
     def thrown_away(model: int, last: int, left: State) -> bool:
@@ -52,7 +55,9 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
         left = live[model : model + 1]
         if not left:
             continue
-        stays = known(left[0], own[-1] + 1) and all(known(events[at].state, at) for at in own[1:])
+        pairs = itertools.pairwise(own)
+        same_places = all(known(events[at].state, at, model=model, until=last) for last, at in pairs)
+        stays = same_places and known(left[0], own[-1] + 1)
         if stays or (model not in stepped and thrown_away(model, own[-1], left[0])):
             # A step of another model that learned nothing itself since its last one takes the gradient of a copy.
             found.update(at for at in own if next((fed[index] for index in fed if index > at), True))

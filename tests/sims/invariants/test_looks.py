@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
 from unilth.sims.invariants import check
+from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.reference import StoppedTicket
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
@@ -86,6 +87,13 @@ def test_a_last_look_is_told_by_what_is_left(passes, left, looks):
     later = [forward(left, learns=False)]
     assert recorded([*events, *later], live=[left, left]).looks() == looks, "what it was left with is used"
     assert recorded([*later, *events], live=[FIRST, left]).looks() == {index + 1 for index in every}
+
+
+def test_steps_by_hand_are_no_looks_because_they_are_evaluated():
+    seen = [forward(SECOND, learns=False), forward(SECOND), forward(THIRD, learns=False), forward(THIRD)]
+    assert recorded([*FROM_START, forward(FIRST), *seen], live=[FIRST]).looks() == set(), "the first is restored"
+    others = [Event("forward", event.state, learns=event.learns, model=int(event.learns)) for event in seen]
+    assert recorded([*FROM_START, *others], live=[FIRST, THIRD]).looks() == {3, 5}, "a copy that follows"
 
 
 def test_a_copy_may_come_before_what_is_trained():
