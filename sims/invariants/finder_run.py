@@ -121,11 +121,11 @@ class Run:
         It ends where the first pass after a step is not under the mask, and not where a later one before the next step
         is not, as an optimizer may try other points on its way.
         """
-        found, under, stepped, looks = [], dict[int, bool](), dict[int, bool](), self.looks()
+        found, under, stepped, only_looks = [], dict[int, bool](), dict[int, bool](), self.looks()
         for index, event in enumerate(self.events):
             if event.kind == "step":
                 stepped[event.model] = True
-            elif event.learns and index not in looks:
+            elif event.learns and index not in only_looks:
                 now, first = self.pruned_zero(event.state), stepped.pop(event.model, event.model not in under)
                 if now and not under.get(event.model, False):
                     found.append(index)

@@ -46,7 +46,7 @@ def evaluations(seen: Run, *, by_batch: bool = False) -> list[tuple[int, float, 
 
 def _evaluated(event: Event, inputs: Tensor) -> tuple[list[int], Tensor] | None:
     """The places of the rows of an evaluation in the validation split, and their logits; None if it is none of it."""
-    if not _looks(event) or event.rows is None or event.logits is None or event.logits.dim() != 2:
+    if not _evaluates(event) or event.rows is None or event.logits is None or event.logits.dim() != 2:
         return None
     if len(event.rows) != len(event.logits):  # several views of each row in one pass
         return None
@@ -54,7 +54,7 @@ def _evaluated(event: Event, inputs: Tensor) -> tuple[list[int], Tensor] | None:
     return (where, event.logits) if len(where) == len(event.rows) else None
 
 
-def _looks(event: Event) -> bool:
+def _evaluates(event: Event) -> bool:
     """Whether an event is a forward pass in evaluation mode from which nothing is learned."""
     return event.kind == "forward" and not event.learns and not event.training
 
@@ -65,7 +65,7 @@ def check_stops(subject: Subject, case: Case) -> None:
     if not seen.steps():
         raise NotJudged(seen.nothing_stepped)
     if not evaluations(seen):
-        looks = [event.rows for event in seen.events if _looks(event)]  # None where no tensor came first
+        looks = [event.rows for event in seen.events if _evaluates(event)]  # None where no tensor came first
         if all(rows is not None and None not in places(rows, seen.pristine.train[0]) for rows in looks):
             what = "passes over training rows only" if looks else "no pass over the validation split"
             fail(
