@@ -2,13 +2,14 @@
 
     python benchmarks/packed_sweep.py --data cifar10 --data-dir DIR [--network resnet20] [--recipe unilth]
                                       [--processes 1 2 4 8] [--runs-each 2] [--epochs 3] [--of 90] [--device auto]
-                                      [--precision bfloat16] [--batch 128] [--out FILE.json]
+                                      [--precision bfloat16] [--batch 128] [--apart] [--out FILE.json]
 
 Every number of processes gets a sweep of its own in a new folder, with so many runs for each process; the runs differ
 in their seed only. Counted is the time from the moment when every process has finished its first run (torch imported,
 data on the device, kernels chosen) to the last run's end, so give at least two runs for each. A ticket of ``--of``
 epochs is assumed to take of/epochs times as long as the short ones here, which counts what a run costs once (loading,
-building, storing) too often. On a GPU nvidia-smi says once a second how much of the time a kernel was running.
+building, storing) too often. On a GPU nvidia-smi says once a second how much of the time a kernel was running, and the
+processes work side by side where NVIDIA's multi-process service is installed; with ``--apart`` one at a time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import torch
 
 from unilth.sims.campaign import parse
 from unilth.sims.devices import chosen
+from unilth.sims.shared_gpu import PIPES, side_by_side
 from unilth.sims.sweep import sweep
 from unilth.sims.tally import Progress
 
@@ -107,6 +109,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -117,16 +120,22 @@ def main() -> None:
     print(f"{where}; torch {torch.__version__}; {args.recipe} on {args.data}, {args.network}, batch {args.batch},")
     print(f"{args.precision}, {args.epochs} epochs; a ticket is {args.of} epochs")
     rows = []
-    for processes in args.processes:
-        rows.append(measured(processes, args))
-        busy = rows[-1]["gpu_busy_percent"]
-        share = "not measured" if busy is None else f"{busy:.0f}%"
-        print(
-            f"{processes} processes: {rows[-1]['tickets_per_hour']:.1f} tickets/h, "
-            f"{rows[-1]['seconds_after_the_first']:.1f} s counted, GPU busy {share}", flush=True,
-        )  # fmt: skip
+    with side_by_side(device != "cpu" and not args.apart) as service:
+        # The sweeps find the setting and start no service of their own; a folder without one means none.
+        os.environ.update(service or {PIPES: os.devnull})
+        if device != "cpu":
+            print("processes side by side" if service else "processes one at a time")
+        for processes in args.processes:
+            rows.append(measured(processes, args))
+            busy = rows[-1]["gpu_busy_percent"]
+            share = "not measured" if busy is None else f"{busy:.0f}%"
+            print(
+                f"{processes} processes: {rows[-1]['tickets_per_hour']:.1f} tickets/h, "
+                f"{rows[-1]['seconds_after_the_first']:.1f} s counted, GPU busy {share}", flush=True,
+            )  # fmt: skip
     if args.out:
         versions = {"python": platform.python_version(), "torch": torch.__version__, "device": where}
+        versions["side by side"] = "yes" if service else "no"
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         args.out.write_text(json.dumps({"settings": settings, "versions": versions, "rows": rows}, indent=1) + "\n")
 

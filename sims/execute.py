@@ -71,9 +71,9 @@ def execute(
         network = built("initial")
         fresh = built("control").state_dict() if spec.control == "reinitialised" else None
         on_gpu = torch.device(device).type == "cuda"
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats(device)
         data = stored.to(device)
+        if on_gpu:  # after the first tensor there: before, CUDA is not initialised and knows no such device
+            torch.cuda.reset_peak_memory_stats(device)
         precision = cast(Precision, spec.precision or "float32")
         budget = Budget(spec.epochs, spec.tune, spec.batch, spec.lr, spec.momentum, precision)
         data_digest, origin = stored.digest(), networks.origin(spec.network)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from time import monotonic
 from typing import IO, Any, Literal
 
 from unilth.errors import UserError
+from unilth.sims.shared_gpu import side_by_side
 from unilth.sims.spec import RunSpec
 
 ATTEMPTS = 3  # a run whose worker dies is given to a fresh worker until this many have died of it
@@ -53,8 +54,9 @@ class _Worker:
 class Pool:
     """How runs are done: ``run`` and ``check`` are ``module:callable`` (see `worker.serve`), ``out`` is the store.
 
-    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn. ``known`` are the data of
-    finished runs (see `preflight.usable`), for the check.
+    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn, and those on one GPU work
+    side by side where that is possible (`shared_gpu`). ``known`` are the data of finished runs (see
+    `preflight.usable`), for the check.
     """
 
     run: str
@@ -71,18 +73,19 @@ class Pool:
         Raises ``UserError`` if the check refuses the specs or no worker can start, ``ModuleNotFoundError`` if what the
         runs need is not installed; both before any run begins.
         """
-        state = _Shift(self, deque(specs))
-        try:
-            yield from state.events()
-        finally:
-            state.end()
+        with side_by_side(self.device != "cpu" and self.workers > 1) as settings:
+            state = _Shift(self, deque(specs), settings)
+            try:
+                yield from state.events()
+            finally:
+                state.end()
 
 
 class _Shift:
     """The workers and jobs of one call of `Pool.work`."""
 
-    def __init__(self, pool: Pool, pending: deque[RunSpec]) -> None:
-        self.pool, self.pending = pool, pending
+    def __init__(self, pool: Pool, pending: deque[RunSpec], settings: Mapping[str, str]) -> None:
+        self.pool, self.pending, self.settings = pool, pending, settings
         self.specs = tuple(pending)
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
@@ -116,7 +119,7 @@ class _Shift:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "unilth.sims.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            env=os.environ | ONE_THREAD,
+            env=os.environ | ONE_THREAD | self.settings,
             process_group=0,  # Ctrl-C in the terminal is for the parent, which ends the workers itself
         )  # fmt: skip
         taken = {worker.number for worker in self.workers}

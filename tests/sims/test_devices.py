@@ -47,7 +47,7 @@ def test_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch, tmp_path):
 
     sent: list[dict] = []
     monkeypatch.setattr(pool.subprocess, "Popen", lambda *arguments, **options: Process())
-    shift = pool._Shift(pool.Pool("run", None, Path(tmp_path), None, 3, "cuda"), pool.deque())
+    shift = pool._Shift(pool.Pool("run", None, Path(tmp_path), None, 3, "cuda"), pool.deque(), {})
     monkeypatch.setattr(shift.selector, "register", lambda *arguments: None)
     monkeypatch.setattr(shift, "_send", lambda worker, message: sent.append(message))
     for _ in range(3):

@@ -15,7 +15,7 @@ from unilth.sims.tickets import Ticket
 
 GPU = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))
 DEVICES = ("cpu", pytest.param("cuda:0", marks=GPU))
-BOTH = [("cpu", "unilth"), ("cpu", "snip"), *(pytest.param("cuda:0", name, marks=GPU) for name in zoo.NAMES)]
+BOTH = [("cpu", "unilth"), ("cpu", "snip"), ("cpu", "lth-step"), *(pytest.param("cuda:0", name, marks=GPU) for name in zoo.NAMES)]
 SHORT = {"network": "conv-small", "epochs": 6, "batch": 128, "patience": 1}
 
 
@@ -24,9 +24,11 @@ class Killed(BaseException):
 
 
 def spec(name: str, **more: object) -> RunSpec:
-    """A short run with early stopping where the row has it."""
-    stops = hasattr(zoo.row(name).recipe.stop, "patience")
-    return RunSpec(name, **{key: value for key, value in (SHORT | more).items() if key != "patience" or stops})
+    """A short run with early stopping where the row has it, and with enough steps before the one it rewinds to."""
+    recipe = zoo.row(name).recipe
+    rounds = {"rounds": 2} if recipe.rewind.step else {}
+    chosen = SHORT | rounds | more
+    return RunSpec(name, **{k: v for k, v in chosen.items() if k != "patience" or hasattr(recipe.stop, "patience")})
 
 
 @pytest.mark.parametrize(("device", "name"), BOTH)
