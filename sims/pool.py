@@ -18,7 +18,7 @@ from time import monotonic
 from typing import IO, Any, Literal
 
 from unilth.errors import UserError
-from unilth.sims.shared_gpu import side_by_side
+from unilth.sims.shared_gpu import MOST, side_by_side
 from unilth.sims.spec import RunSpec
 
 ATTEMPTS = 3  # a run whose worker dies is given to a fresh worker until this many have died of it
@@ -73,7 +73,7 @@ class Pool:
         Raises ``UserError`` if the check refuses the specs or no worker can start, ``ModuleNotFoundError`` if what the
         runs need is not installed; both before any run begins.
         """
-        with side_by_side(self.device != "cpu" and self.workers > 1) as settings:
+        with side_by_side(self.device != "cpu" and 1 < self.workers <= MOST) as settings:
             state = _Shift(self, deque(specs), settings)
             try:
                 yield from state.events()

@@ -1,7 +1,7 @@
 """Several processes on one GPU side by side: NVIDIA's multi-process service (MPS), where it is installed.
 
 Without it a GPU belongs to one process at a time, and the kernels of a small network leave most of it idle. The service
-is a daemon of the user's own; it changes no setting of the GPU and is ended with the processes that it was started for.
+is a daemon of the user's own; it changes no setting of the GPU and is ended with the process that it was started for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 CONTROL = "nvidia-cuda-mps-control"
-PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
+PIPES, LOGS, VISIBLE = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY", "CUDA_VISIBLE_DEVICES"
+MOST = 48  # processes that a GPU takes from the service; newer ones take some more
 SECONDS = 20  # that the service, or a process that asks whether it serves, may take
 # A context on the first GPU is what a process gets from the service; 0 from each call says that it does.
 ASK = """
@@ -27,6 +29,9 @@ sys.exit(bool(
     or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 ))
 """
+# A daemon outlives whoever started it, so this process waits until its input is closed, which a kill does too.
+GUARD = 'cat; echo "quit -t 1" | "$1"; rm -rf "$2"'
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
 
 
 @contextmanager
@@ -37,26 +42,46 @@ def side_by_side(wanted: bool) -> Iterator[dict[str, str]]:
     service of their own (``CUDA_MPS_PIPE_DIRECTORY`` is set): the processes then do as the environment says.
     """
     control = shutil.which(CONTROL)
-    if not wanted or control is None or PIPES in os.environ:
+    if not wanted or control is None or PIPES in os.environ or not _same_numbers():
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="unilth-mps-", ignore_cleanup_errors=True) as folder:
-        settings = {PIPES: str(Path(folder, "pipes")), LOGS: str(Path(folder, "logs"))}
+    with ExitStack() as stack:
+        settings = stack.enter_context(_service(control))
+        serves = _does([control, "-d"], settings) and _does([sys.executable, "-c", ASK], settings)
+        if not serves:
+            stack.close()
+        yield settings if serves else {}
+
+
+def _same_numbers() -> bool:
+    """Whether the visible GPUs keep their numbers: the service counts them anew, so "0,2" would name another one or
+    none to its processes. Names that are no numbers (UUIDs) mean the same to both."""
+    visible = [name.strip() for name in os.environ.get(VISIBLE, "").split(",")]
+    return all(not name.isdigit() or int(name) == number for number, name in enumerate(visible))
+
+
+@contextmanager
+def _service(control: str) -> Iterator[dict[str, str]]:
+    """The settings of a service that may be started in the block; it and its folders are gone afterwards."""
+    folder = tempfile.mkdtemp(prefix="unilth-mps-")
+    settings = {PIPES: str(Path(folder, "pipes")), LOGS: str(Path(folder, "logs"))}
+    environment = os.environ | settings
+    guard = subprocess.Popen(
+        ["sh", "-c", GUARD, "sh", control, folder], stdin=subprocess.PIPE, env=environment, **QUIET
+    )
+    try:
         for place in settings.values():
             Path(place).mkdir()
-        try:
-            serves = _does([control, "-d"], settings) and _does([sys.executable, "-c", ASK], settings)
-            yield settings if serves else {}
-        finally:
-            _does([control], settings, "quit -t 1\n")
+        yield settings
+    finally:
+        with suppress(subprocess.TimeoutExpired):  # whoever is that slow ends by itself or not at all
+            guard.communicate(timeout=SECONDS)
 
 
-def _does(command: list[str], settings: dict[str, str], text: str = "") -> bool:
+def _does(command: list[str], settings: dict[str, str]) -> bool:
     """Whether a command ends well in time; what it prints is nobody's."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        nowhere = subprocess.DEVNULL
-        return not subprocess.run(
-            command, input=text, text=True, stdout=nowhere, stderr=nowhere, timeout=SECONDS, env=os.environ | settings,
-            start_new_session=True,
-        ).returncode  # fmt: skip
+        environment = os.environ | settings
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SECONDS, env=environment, **QUIET)
+        return done.returncode == 0
     return False
