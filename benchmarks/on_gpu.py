@@ -50,14 +50,12 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         more = ("--batch", str(batch), "--steps", size[0], "--workers", size[1], "--device", args.device)
         more += () if gpu else ("--networks", "resnet20")
         yield program("training_step", f"speed-{batch}", 90, *more, "--precision", "bfloat16")
-    small = (
-        ()
-        if gpu
-        else ("--data", "digits", "--network", "conv-small", "--processes", "1", "2", "--precision", "float32")
-    )
-    yield program(
-        "packed_sweep", "packed", 150, "--device", args.device, *data, *small, "--out", str(out / "packed.json")
-    )
+    small = () if gpu else ("--data", "digits", "--network", "conv-small", "--precision", "float32")
+    where = ("--device", args.device, *data, *small)
+    counts = ("1", "2", "4", "8") if gpu else ("1", "2")
+    yield program("packed_sweep", "packed", 150, *where, "--out", str(out / "packed.json"), "--processes", *counts)
+    where += ("--apart", "--out", str(out / "apart.json"))
+    yield program("packed_sweep", "apart", 120, *where, "--processes", counts[-1])
     pairs = () if gpu else ("--network", "lenet-300-100", "--pairs", "2", "--examples", "8")
     where = ("--device", args.device, *data, "--out", str(out / "curvature.json"))
     yield program("endpoints_curvature", "curvature", 300, *where, *pairs)

@@ -9,7 +9,8 @@ in their seed only. Counted is the time from the moment when every process has f
 data on the device, kernels chosen) to the last run's end, so give at least two runs for each. A ticket of ``--of``
 epochs is assumed to take of/epochs times as long as the short ones here, which counts what a run costs once (loading,
 building, storing) too often. On a GPU nvidia-smi says once a second how much of the time a kernel was running, and the
-processes work side by side where NVIDIA's multi-process service is installed; with ``--apart`` one at a time.
+processes work side by side where NVIDIA's multi-process service is installed; with ``--apart`` one at a time. Where
+CUDA_MPS_PIPE_DIRECTORY is set and ``--apart`` is not, the processes do as it says.
 """
 
 from __future__ import annotations
@@ -119,12 +120,13 @@ def main() -> None:
     where = torch.cuda.get_device_name(device) if device != "cpu" else f"cpu, {len(os.sched_getaffinity(0))} cores"
     print(f"{where}; torch {torch.__version__}; {args.recipe} on {args.data}, {args.network}, batch {args.batch},")
     print(f"{args.precision}, {args.epochs} epochs; a ticket is {args.of} epochs")
-    rows = []
+    rows, own = [], PIPES in os.environ and not args.apart
     with side_by_side(device != "cpu" and not args.apart) as service:
         # The sweeps find the setting and start no service of their own; a folder without one means none.
-        os.environ.update(service or {PIPES: os.devnull})
+        os.environ.update(service or ({} if own else {PIPES: os.devnull}))
+        together = "yes" if service else f"as {PIPES} says" if own else "no"
         if device != "cpu":
-            print("processes side by side" if service else "processes one at a time")
+            print(f"processes side by side: {together}")
         for processes in args.processes:
             rows.append(measured(processes, args))
             busy = rows[-1]["gpu_busy_percent"]
@@ -135,7 +137,7 @@ def main() -> None:
             )  # fmt: skip
     if args.out:
         versions = {"python": platform.python_version(), "torch": torch.__version__, "device": where}
-        versions["side by side"] = "yes" if service else "no"
+        versions["side by side"] = together
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         args.out.write_text(json.dumps({"settings": settings, "versions": versions, "rows": rows}, indent=1) + "\n")
 

@@ -4,8 +4,8 @@
                                  [--data digits] [--data-dir DIR] [--sparsity 0.9] [--epochs 20] [--batch 64]
                                  [--precision float32] [--out FILE.json]
 
-On the CPU all repeats end with the same bits (one thread). On a GPU sums are taken in another order each time: printed
-are the spread of the test accuracy and the share of the pruned weights that two repeats have in common, at worst.
+On the CPU all repeats end with the same bits (one thread). On a GPU that is not promised: printed are the spread of the
+test accuracy and the share of the pruned weights that two repeats have in common, at worst.
 """
 
 from __future__ import annotations
