@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class Pool:
 class _Shift:
     """The workers and jobs of one call of `Pool.work`."""
 
-    def __init__(self, pool: Pool, pending: deque[RunSpec], settings: Mapping[str, str]) -> None:
+    def __init__(self, pool: Pool, pending: deque[RunSpec], settings: dict[str, str]) -> None:
         self.pool, self.pending, self.settings = pool, pending, settings
         self.specs = tuple(pending)
         self.workers: list[_Worker] = []
