@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.globals import global_state, one_thread
-from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
+from unilth.sims.invariants.invariant import Case, Subject, fail
 from unilth.sims.invariants.looks import derived, looks
 from unilth.sims.invariants.observe import Event, Observer, State
+from unilth.sims.invariants.phases import final_phase
 
 ALIKE = 0.5
 """Cosine between weights from which one state may come from the other; of 1,000 drawn anew it is 0 +- 0.03."""
@@ -115,73 +116,26 @@ class Run:
         found: set[int] = self.memory["looks"]
         return found
 
-    def entries(self) -> list[int]:
-        """Where training under the final mask begins: learning passes with all pruned weights at 0, after others.
+    def is_answer(self, state: State) -> bool:
+        """Whether a state has the answered weights where the mask keeps them."""
+        weights = self.result.weights
+        kept = ((state[name].to(weights[name].dtype) * kept, weights[name] * kept) for name, kept in self.mask.items())
+        return all(torch.equal(there, here) for there, here in kept)
 
-        It ends where the first pass after a step is not under the mask, and not where a later one before the next step
-        is not, as an optimizer may try other points on its way.
-        """
-        found, under, stepped, only_looks = [], dict[int, bool](), dict[int, bool](), self.looks()
-        for index, event in enumerate(self.events):
-            if event.kind == "step":
-                stepped[event.model] = True
-            elif event.learns and index not in only_looks:
-                now, first = self.pruned_zero(event.state), stepped.pop(event.model, event.model not in under)
-                if now and not under.get(event.model, False):
-                    found.append(index)
-                if now or first:
-                    under[event.model] = now
-        return found
+    def same_under_mask(self, state: State, other: State) -> bool:
+        """Whether two states have the same weights where the mask keeps them."""
+        return all(torch.equal(state[name][kept], other[name][kept]) for name, kept in self.mask.items())
 
     def answered(self) -> int | None:
         """Index of the last event that saw the answered weights, None if none did."""
-        weights = {name: self.result.weights[name] * kept for name, kept in self.mask.items()}
-        for index in reversed(range(len(self.events))):
-            state = self.events[index].state
-            kept = ((state[name].to(weights[name].dtype) * self.mask[name], weights[name]) for name in weights)
-            if all(torch.equal(there, here) for there, here in kept):
-                return index
-        return None
+        return next((at for at in reversed(range(len(self.events))) if self.is_answer(self.events[at].state)), None)
 
     def final_phase(self) -> int:
-        """Index of the pass with which the last training under the final mask began that led to the answer.
-
-        A finder may train under this mask earlier as well, and under others later (candidates, alternating phases).
-        Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
-        """
-        if not self.steps():
-            raise NotJudged(self.nothing_stepped)
-        if not any(bool((~kept).any()) for kept in self.mask.values()):
-            raise NotJudged("nothing was pruned")
-        entries = self.entries()
-        if not entries:
-            raise NotJudged("nothing was trained after the mask was applied")
-        end = self.answered()
-        if end is not None:  # another model may be trained under this mask for a comparison
-            own = [at for at in entries if at <= end and self.events[at].model == self.events[end].model]
-            entries = own or entries
-        place = max((place for place, index in enumerate(entries) if end is None or index <= end), default=-1)
-        entries = entries[: place + 1] if place >= 0 else entries
-        while len(entries) > 1 and self._slipped(entries[-2], entries[-1]):
-            entries.pop()
-        return entries[-1]
-
-    def _slipped(self, first: int, last: int) -> bool:
-        """Whether the mask was only missing for a while between two of its entries, and no other training came between.
-
-        Dense training takes half an epoch at least, and another mask leaves most of these weights at 0.
-        """
-        model, rows, alive = self.events[last].model, 0, 0
-        if self.events[first].model != model:
-            return False
-        pruned = sum(int((~kept).sum()) for kept in self.mask.values())
-        for event in self.events[first:last]:
-            if event.kind == "forward" and event.learns and event.model == model:
-                now = sum(int(event.state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
-                if now:
-                    rows += len(self.pristine.train[0]) if event.rows is None else len(event.rows)
-                alive = max(alive, now)
-        return rows < len(self.pristine.train[0]) / 2 and alive > pruned / 2
+        """Where the training under the final mask began that led to the answer (`phases` says when it raises)."""
+        if "final phase" not in self.memory:
+            self.memory["final phase"] = final_phase(self)
+        start: int = self.memory["final phase"]
+        return start
 
 
 def changed_by_hand(seen: Run, end: int) -> bool:

@@ -98,9 +98,10 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
         if others and others[0] < index:
             raise NotJudged("several states of the network are evaluated between two optimizer steps")
         looks = seen.looks()
-        later = (at for at in range(index, len(seen.events)) if at not in looks)
-        following = next((e for e in map(seen.events.__getitem__, later) if e.kind == "forward" and e.learns), None)
-        if following is not None:
+        learning = [at for at in range(index, len(seen.events)) if at not in looks and seen.events[at].learns]
+        if learning:
+            following = seen.events[learning[0]]
+            _judge_probe(seen, learning, [at for at, _, _ in passes[number:]], passes[best][2], last)
             _judge_loss(seen, index)
             _judge_rest(seen, case, passes[best][0], index)
             _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
@@ -109,6 +110,24 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
             _judge_mixture(seen, following, passes[best][2], last)
         return
     raise NotJudged("the patience never ran out on this problem")
+
+
+def _judge_probe(seen: Run, learning: list[int], evaluated: list[int], best: State, last: State) -> None:
+    """Do not judge what goes on from the last weights where it was taken back, as a probe of learning rates is.
+
+    ``evaluated``: the evaluation at the stop and those after it. A training that did not stop is evaluated, or goes on
+    with the optimizer it had, before the best weights come back.
+    """
+    end = evaluated[0]
+    if not _goes_on_from(seen, seen.events[learning[0]], last, best):
+        return
+    known = {event.by for event in seen.events[:end] if event.kind == "step"}
+    for at in learning:
+        steps = {event.by for event in seen.events[end:at] if event.kind == "step"}
+        if steps & known or any(end < index < at for index in evaluated):
+            return
+        if steps and _goes_on_from(seen, seen.events[at], best, last):
+            raise NotJudged("after the stop something was trained and taken back, as a probe is")
 
 
 def _one_a_step(seen: Run, passes: list[tuple[int, float, State]]) -> tuple[list[tuple[int, float, State]], list[int]]:
@@ -206,15 +225,18 @@ def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
 
 def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
     """Compare the state that training goes on with to the best and to the last one, where it is not 0 (pruned)."""
-    differs = [(name, best[name] != last[name]) for name in seen.names]
-    now = following.state
-    from_last = all(bool((now[name] == last[name])[where & (now[name] != 0)].all()) for name, where in differs)
-    telling = any(bool((where & (now[name] != 0)).any()) for name, where in differs)
-    if telling and from_last:
+    if _goes_on_from(seen, following, last, best):
         fail(
             got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
             expected="a stop, and the best weights restored",
         )
+
+
+def _goes_on_from(seen: Run, following: Event, one: State, other: State) -> bool:
+    """Whether a pass was entered with the weights of one state, where they are not 0 and the other's differ."""
+    places = [(name, (one[name] != other[name]) & (following.state[name] != 0)) for name in seen.names]
+    told = any(bool(where.any()) for _, where in places)
+    return told and all(bool((following.state[name] == one[name])[where].all()) for name, where in places)
 
 
 CLEARLY = 0.02

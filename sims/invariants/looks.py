@@ -2,7 +2,9 @@
 
 A loop may take the norm of a gradient, a saliency map or a sharpness before it restores, rewinds or masks weights, or
 of a copy. It is told from training by what becomes of the weights: they stay, or are set to values that they, or those
-of another model, had before; or the copy is thrown away. An optimizer's step and a step by hand lead to new ones.
+of another model, had before; or the copy is thrown away: nothing that comes later is what it was left with, or lies
+so near to what it came to (rounded, averaged) that it came from there.
+An optimizer's step and a step by hand lead to new ones.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from unilth.sims.invariants.observe import Event, State
 
 ROUNDING = 1e-5
 """By how much of its largest weight a layer may differ where noise, or an ascent, was taken off before the step."""
+
+NEARER = 0.25
+"""At which share of the squared distance to all that is known otherwise a state comes from a copy's training."""
 
 
 def looks(events: list[Event], given: State, live: list[State], names: list[str], answer: State) -> set[int]:
@@ -31,8 +36,21 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
         return derived(state, [*seen, given], names)
 
     def thrown_away(model: int, last: int, left: State) -> bool:
-        later = [event.state for event in events[last:] if event.model != model]
-        return not any(derived(state, [left], names) for state in [answer, *later])
+        later = [at for at in range(last, len(events)) if events[at].model != model]
+        if any(derived(state, [left], names) for state in [answer, *(events[at].state for at in later)]):
+            return False
+        others = [given, *(event.state for event in events if event.model != model)]
+        own = [left, *(event.state for event in events if event.model == model)]
+        reached = [state for state in own if not derived(state, others, names)]
+        before = {event.model: event.state for event in events[:last]}
+        for at in later:  # what was set by hand, and is new
+            event, now = events[at], events[at].state
+            if event.kind != "step" and not derived(now, [before.get(event.model, given)], names):
+                past = [given, *(one.state for one in events[:at] if one.model != model)]
+                if _comes_from(now, reached, past, names):
+                    return False
+            before[event.model] = now
+        return not _comes_from(answer, reached, others, names)
 
     found, passes, fed = set[int](), dict[int, list[int]](), dict[int, bool]()
     stepped: set[int] = set()
@@ -66,6 +84,18 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
 
 def _alike(one: Tensor, other: Tensor) -> bool:
     return bool((one - other).abs().max() <= ROUNDING * one.abs().max())
+
+
+def _comes_from(state: State, reached: list[State], known: list[State], names: list[str]) -> bool:
+    """Whether a state is none that is known, and much nearer to one of those reached than to all that are."""
+    if not reached or derived(state, known, names):
+        return False
+    return min(apart(state, one, names) for one in reached) < NEARER * min(apart(state, one, names) for one in known)
+
+
+def apart(state: State, other: State, names: list[str]) -> float:
+    """The squared distance between two states, where the weights of the first are not 0."""
+    return sum(float(((state[name] - other[name]) * (state[name] != 0)).double().square().sum()) for name in names)
 
 
 def derived(state: State, others: Iterable[State], names: list[str]) -> bool:

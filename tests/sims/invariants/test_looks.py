@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
 from unilth.sims.invariants import check
 from unilth.sims.invariants.observe import Event
+from unilth.sims.invariants.phases import phases
 from unilth.sims.invariants.reference import StoppedTicket
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
@@ -102,14 +103,50 @@ def test_a_copy_may_come_before_what_is_trained():
     assert recorded(events, live=[at(1, 2, 3, 4), THIRD]).looks() == {0, 3}
 
 
+BY_HAND = [forward(FIRST, learns=False), copied(FIRST), copied(SECOND)]  # and left with THIRD
+ROUNDED, MEAN = at(7.1, 6, 5, 4), at(7.4, 6.4, 5.4, 4.4)
+
+
+@pytest.mark.parametrize(
+    ("later", "answer", "looks"),
+    [
+        ([], FIRST, {3, 4}), ([], MASKED, {3, 4}), ([], THIRD, set()), ([], ROUNDED, set()), ([], MEAN, set()),
+        ([], at(7.1, 6, 0, 0), set()),  # and masked
+        ([], at(8.7, 7.7, 6.7, 5.7), {3, 4}), ([], at(7.5, 8.5, 7.5, 6.5), {3, 4}),  # nearer to what is known
+        ([], at(8.34, 7.34, 6.34, 5.34), {3, 4}), ([], at(8.33, 7.33, 6.33, 5.33), set()),  # twice as near or not
+        ([forward(ROUNDED)], FIRST, set()), ([forward(ROUNDED, learns=False)], ROUNDED, set()),
+        ([forward(at(7.1, 6, 0, 0), learns=False)], FIRST, set()),
+        ([forward(FIRST), step(ROUNDED, before=FIRST)], FIRST, {3, 4}),  # a step came there by itself
+        ([forward(FIRST), step(ROUNDED, before=FIRST), forward(ROUNDED)], FIRST, {3, 4}),
+        ([forward(FIRST), step(ROUNDED, before=FIRST), forward(at(7.1, 0, 5, 4))], ROUNDED, {3, 4}),
+        ([forward(FIRST), step(ROUNDED, before=FIRST), forward(FIRST), forward(ROUNDED)], ROUNDED, {3, 4}),
+        ([forward(ROUNDED, model=2)], FIRST, set()), ([forward(FIRST, model=2)], FIRST, {3, 4}),
+    ],
+)  # fmt: skip
+def test_a_copy_that_comes_back_rounded_or_averaged_is_not_thrown_away(later, answer, looks):
+    seen = recorded([*FROM_START, *BY_HAND, *later], live=[FIRST, THIRD, FIRST], weights=answer)
+    assert seen.looks() & {3, 4} == looks
+
+
+def test_only_what_a_copy_came_to_is_its_own():
+    events = [*FROM_START, *BY_HAND[:2]]  # a look at FIRST: it came to nothing
+    assert recorded(events, live=[FIRST, FIRST], weights=at(9, 8, 7, 6.1)).looks() == {3}
+    before = [forward(ROUNDED, learns=False), *events]
+    assert recorded(before, live=[FIRST, THIRD], weights=ROUNDED).looks() == {4}, "known before"
+
+
+def starts(seen):
+    return [phase.start for phase in phases(seen)]
+
+
 def test_training_under_the_mask_does_not_begin_with_a_look():
     under = state(**PRUNED)
     final = [forward(under), step(at(5, 5, 0, 0, b_weight=[[5], [0]]), before=under)]
     look = forward(at(9, 8, 0, 0, b_weight=[[5], [0]]))
-    assert recorded([*FROM_START, look, *final]).entries() == [3]
-    assert recorded([*FROM_START, *final]).entries() == [2]
-    assert recorded([*FROM_START, *final, forward(state()), look], live=[look.state]).entries() == [2]
-    assert recorded([*FROM_START, *final, forward(state()), look], live=[SECOND]).entries() == [2, 5]
+    assert starts(recorded([*FROM_START, look, *final])) == [3]
+    assert starts(recorded([*FROM_START, *final])) == [2]
+    assert starts(recorded([*FROM_START, *final, forward(state()), look], live=[look.state])) == [2]
+    assert starts(recorded([*FROM_START, *final, forward(state()), look], live=[SECOND])) == [2, 5]
 
 
 def look(ticket, network):

@@ -15,6 +15,7 @@ from unilth.sims.invariants.observe import Event, Observer, _is_used
 DENSE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
 UNDER = PRUNED
 TRAINED = {"a_weight": [[6, 5, 0, 0]], "b_weight": [[7], [0]]}
+LATER = {"a_weight": [[6.5, 5.5, 0, 0]], "b_weight": [[7], [0]]}
 SLIPPED = {"a_weight": [[6, 5, 1, 1]], "b_weight": [[7], [0]]}  # two of the three that are pruned
 FEW = {"a_weight": [[6, 5, 1, 0]], "b_weight": [[7], [0]]}
 
@@ -32,7 +33,7 @@ def left(values, model=0, **more):
 
 
 BEFORE = [use(DENSE), left(DENSE), use(UNDER), left(TRAINED)]
-AFTER = [left(TRAINED), use(TRAINED), left(TRAINED)]
+AFTER = [left(LATER), use(LATER), left(LATER)]
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,13 @@ AFTER = [left(TRAINED), use(TRAINED), left(TRAINED)]
 )  # fmt: skip
 def test_a_mask_that_is_missing_for_less_than_half_an_epoch_has_slipped(between, start):
     """Of three rows one is less than a half, and two are more."""
-    seen = recorded([*BEFORE, *between, *AFTER], weights=state(**TRAINED))
+    seen = recorded([*BEFORE, *between, *AFTER], weights=state(**LATER))
     assert seen.final_phase() == start
 
 
 def test_a_slip_is_one_of_the_same_model():
-    other = [use(SLIPPED, model=1), left(SLIPPED, 1), use(UNDER, model=1), left(TRAINED, 1), use(TRAINED, model=1)]
-    assert recorded([*BEFORE, *other], weights=state(**TRAINED)).final_phase() == 6
+    other = [use(SLIPPED, model=1), left(SLIPPED, 1), use(UNDER, model=1), left(LATER, 1), use(LATER, model=1)]
+    assert recorded([*BEFORE, *other], weights=state(**LATER)).final_phase() == 6
 
 
 def look(values):
@@ -61,22 +62,22 @@ def look(values):
 
 def test_passes_of_others_and_looks_are_no_training_without_the_mask():
     for more in (use(DENSE, (1.0, 2.0, 3.0), model=1), look(DENSE)):
-        assert recorded([*BEFORE, use(SLIPPED), more, *AFTER], weights=state(**TRAINED)).final_phase() == 2
+        assert recorded([*BEFORE, use(SLIPPED), more, *AFTER], weights=state(**LATER)).final_phase() == 2
     unseen = [use(TRAINED, None), left(TRAINED), use(SLIPPED)]
-    assert recorded([*BEFORE, *unseen, *AFTER], weights=state(**TRAINED)).final_phase() == 2, "it was masked"
+    assert recorded([*BEFORE, *unseen, *AFTER], weights=state(**LATER)).final_phase() == 2, "it was masked"
     second = [copy.copy(event) for event in (*BEFORE, use(SLIPPED), *AFTER)]
     for event in second:
         event.model = 1
     other = [use(DENSE, (1.0, 2.0, 3.0))]
-    assert recorded([*second[:5], *other, *second[5:]], weights=state(**TRAINED)).final_phase() == 2
-    assert recorded([*second[:6], *BEFORE, *AFTER], weights=state(**TRAINED)).final_phase() == 8, "two models"
+    assert recorded([*second[:5], *other, *second[5:]], weights=state(**LATER)).final_phase() == 2
+    assert recorded([*second[:6], *BEFORE, *AFTER], weights=state(**LATER)).final_phase() == 8, "two models"
 
 
 def test_most_of_the_weights_that_are_pruned_have_to_be_alive():
     """Two are pruned and four are kept."""
     mask = {"a.weight": [[1, 1, 0, 0]], "b.weight": [[1], [1]]}
     for between, start in ((SLIPPED, 2), (FEW, 6)):
-        seen = recorded([*BEFORE, use(between), *AFTER], mask=mask, weights=state(**TRAINED))
+        seen = recorded([*BEFORE, use(between), *AFTER], mask=mask, weights=state(**LATER))
         assert seen.final_phase() == start
 
 

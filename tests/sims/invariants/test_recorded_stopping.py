@@ -112,6 +112,23 @@ def test_stopping_goes_on_from_the_best_weights():
     assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
 
 
+def test_a_probe_that_is_taken_back_is_not_judged():
+    worse = epochs(1.0, 0.5, 0.6, 0.7)
+    from_last, probed = "training goes on from the last weights", "not judged: after the stop something was trained"
+    moved, masked = forward(state(a_weight=[[3.0] * 4])), forward(state(a_weight=[[2.0, 0.0, 0.0, 2.0]]))
+    own, other = step(state(a_weight=[[5.0] * 4]), by=0), step(state(a_weight=[[5.0] * 4]), by=1)
+    for events, got in (
+        ([LAST, other, BEST], probed), ([LAST, other, LAST, other, BEST], probed), ([LAST, other, masked], probed),
+        ([LAST, BEST], from_last), ([LAST, other], from_last), ([LAST, own, BEST], from_last),
+        ([LAST, other, own, BEST], from_last), ([LAST, other, moved], from_last), ([LAST, BEST, other], from_last),
+        ([LAST, other, look(state(a_weight=[[5.0] * 4]), 0.1), BEST], from_last),
+        ([LAST, look(state(a_weight=[[4.0] * 4]), 0.7), other, BEST], probed),
+        ([BEST, other, BEST], ""), ([moved, other, BEST], ""),
+    ):  # fmt: skip
+        found = stopping([*worse, *events])
+        assert found.startswith(got) and bool(found) == bool(got)
+
+
 def test_a_phase_that_is_not_plain_training_is_not_judged_for_stopping():
     worse, over = epochs(1.0, 0.5, 0.6, 0.7), "not judged: the first training ended before its patience ran out"
     second = copy.deepcopy(worse)
