@@ -75,7 +75,8 @@ def test_a_look_is_told_by_what_the_next_step_found(events, looks):
     [
         ([FIRST], FIRST, {2}), ([FIRST], START, {2}), ([FIRST], MASKED, {2}), ([FIRST], SECOND, set()),
         ([FIRST, FIRST], FIRST, {2, 3}), ([FIRST, START], START, {2, 3}), ([FIRST, SECOND], SECOND, set()),
-        ([SECOND], SECOND, {2}), ([SECOND], FIRST, {2}), ([SECOND, FIRST], FIRST, {2, 3}),
+        ([SECOND], SECOND, {2}), ([SECOND, SECOND], SECOND, {2, 3}), ([SECOND], FIRST, {2}),
+        ([SECOND, FIRST], FIRST, {2, 3}),
     ],
 )  # fmt: skip
 def test_a_last_look_is_told_by_what_is_left(passes, left, looks):
@@ -120,6 +121,7 @@ ROUNDED, MEAN = at(7.1, 6, 5, 4), at(7.4, 6.4, 5.4, 4.4)
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(ROUNDED)], FIRST, {3, 4}),
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(at(7.1, 0, 5, 4))], ROUNDED, {3, 4}),
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(FIRST), forward(ROUNDED)], ROUNDED, {3, 4}),
+        ([forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2)], ROUNDED, {3, 4}),
         ([forward(ROUNDED, model=2)], FIRST, set()), ([forward(FIRST, model=2)], FIRST, {3, 4}),
     ],
 )  # fmt: skip
