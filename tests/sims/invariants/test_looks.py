@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
 from unilth.sims.invariants import check
+from unilth.sims.invariants.looks import apart
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.phases import phases
 from unilth.sims.invariants.reference import StoppedTicket
@@ -122,6 +123,7 @@ ROUNDED, MEAN = at(7.1, 6, 5, 4), at(7.4, 6.4, 5.4, 4.4)
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(at(7.1, 0, 5, 4))], ROUNDED, {3, 4}),
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(FIRST), forward(ROUNDED)], ROUNDED, {3, 4}),
         ([forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2)], ROUNDED, {3, 4}),
+        ([forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2), forward(ROUNDED)], FIRST, {3, 4}),
         ([forward(ROUNDED, model=2)], FIRST, set()), ([forward(FIRST, model=2)], FIRST, {3, 4}),
     ],
 )  # fmt: skip
@@ -135,6 +137,14 @@ def test_only_what_a_copy_came_to_is_its_own():
     assert recorded(events, live=[FIRST, FIRST], weights=at(9, 8, 7, 6.1)).looks() == {3}
     before = [forward(ROUNDED, learns=False), *events]
     assert recorded(before, live=[FIRST, THIRD], weights=ROUNDED).looks() == {4}, "known before"
+    meanwhile = [*events, forward(ROUNDED, learns=False, model=2), copied(SECOND)]
+    assert recorded(meanwhile, live=[FIRST, THIRD, FIRST]).looks() == {3, 5}, "known before it came there"
+    others = [*events, copied(SECOND), step(SECOND, before=FIRST)]
+    assert recorded(others, live=[SECOND, FIRST], weights=at(1, 2, 3, 4)).looks() == set(), "nothing is its own"
+
+
+def test_the_distance_is_that_of_the_weights_that_are_not_pruned():
+    assert apart(at(-2, 1, 0, 3), at(1, 1, 9, 1), ["a.weight"]) == 13
 
 
 def starts(seen):

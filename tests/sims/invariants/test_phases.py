@@ -40,6 +40,7 @@ def seen_in(values, model):
     return forward(values, learns=False, model=model)
 
 
+BETWEEN_CANDIDATES = [forward(state(), model=1), step(state(), model=1)]
 A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
 
 
@@ -60,6 +61,8 @@ A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
         ([*DENSE, *A, seen_in(BETWEEN, 0), *B], BETWEEN, 2), ([*DENSE, *A, *B], BETWEEN, 2),
         ([*DENSE, *B, *A], BETWEEN, 4), ([*DENSE, *A, *B], UNDER, 4), ([seen_in(BETWEEN, 0), *DENSE, *A], BETWEEN, 3),
         ([*DENSE, *A, forward(state(), model=1), step(FIRST, model=1), *B, *trained(UNDER, THIRD)], FIRST, 2),
+        ([*DENSE, *A, *BETWEEN_CANDIDATES, *trained(UNDER, SECOND), seen_in(FIRST, 1)], FIRST, 2),  # the best of two
+        ([*DENSE, *A, *BETWEEN_CANDIDATES, *trained(UNDER, SECOND), seen_in(SECOND, 1)], SECOND, 6),
     ],
 )  # fmt: skip
 def test_the_first_that_came_by_the_answer_is_the_ticket(events, answer, start):
