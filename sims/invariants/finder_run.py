@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.globals import global_state, one_thread
 from unilth.sims.invariants.invariant import Case, Subject, fail
-from unilth.sims.invariants.looks import derived, looks
+from unilth.sims.invariants.looks import looks
 from unilth.sims.invariants.observe import Event, Observer, State
-from unilth.sims.invariants.phases import final_phase
+from unilth.sims.invariants.phases import Training, training
+from unilth.sims.invariants.states import derived
 
 ALIKE = 0.5
 """Cosine between weights from which one state may come from the other; of 1,000 drawn anew it is 0 +- 0.03."""
@@ -130,12 +131,16 @@ class Run:
         """Index of the last event that saw the answered weights, None if none did."""
         return next((at for at in reversed(range(len(self.events))) if self.is_answer(self.events[at].state)), None)
 
+    def training(self) -> Training:
+        """The training under the final mask that led to the answer (`phases` says when it raises NotJudged)."""
+        if "training" not in self.memory:
+            self.memory["training"] = training(self)
+        found: Training = self.memory["training"]
+        return found
+
     def final_phase(self) -> int:
-        """Where the training under the final mask began that led to the answer (`phases` says when it raises)."""
-        if "final phase" not in self.memory:
-            self.memory["final phase"] = final_phase(self)
-        start: int = self.memory["final phase"]
-        return start
+        """Index of the pass with which that training begins."""
+        return self.training().start
 
 
 def changed_by_hand(seen: Run, end: int) -> bool:

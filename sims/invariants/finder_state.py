@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_run import Run, changed_by_hand, equal_states, masked, run, state_of
 from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, State
+from unilth.sims.invariants.states import between
 
 
 def check_self_contained(subject: Subject, case: Case) -> None:
@@ -36,7 +33,7 @@ def check_self_contained(subject: Subject, case: Case) -> None:
     buffers = [name for name in wanted if name not in seen.learnable]
     if known and not any(equal_states(wanted, state, buffers) for state in [seen.given, *states]):
         raise NotJudged("the buffers are those of no state that was seen: they may have been taken anew")
-    if not known and _between(wanted, [masked(state, seen.mask) for state in states], seen.learnable):
+    if not known and between(wanted, [masked(state, seen.mask) for state in states], seen.learnable):
         raise NotJudged("the answer lies between states of training, as an average of them does")
     what = "with other buffers (batch-norm statistics) than it had then" if known else "that the network never had"
     fail(
@@ -129,13 +126,3 @@ def _judge_trained(seen: Run, wanted: State) -> None:
             got=f".weights as they were before the {len(later)} optimizer steps under the mask",
             expected="the state_dict after training",
         )
-
-
-def _between(wanted: State, states: list[State], names: Any) -> bool:
-    """Whether each value lies within those that it had in some states, give or take rounding."""
-    for name in names:
-        low, high = torch.stack([state[name] for state in states]).aminmax(dim=0)
-        slack = 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
-        if not bool(((wanted[name] >= low - slack) & (wanted[name] <= high + slack)).all()):
-            return False
-    return True

@@ -115,18 +115,21 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
 def _judge_probe(seen: Run, learning: list[int], evaluated: list[int], best: State, last: State) -> None:
     """Do not judge what goes on from the last weights where it was taken back, as a probe of learning rates is.
 
-    ``evaluated``: the evaluation at the stop and those after it. A training that did not stop is evaluated, or goes on
-    with the optimizer it had, before the best weights come back.
+    ``evaluated``: the evaluation at the stop and those after it. A training that did not stop is evaluated before the
+    best weights come back, and one that led to the answer was no probe.
     """
     end = evaluated[0]
     if not _goes_on_from(seen, seen.events[learning[0]], last, best):
         return
-    known = {event.by for event in seen.events[:end] if event.kind == "step"}
+    try:
+        begins = seen.final_phase()
+    except NotJudged:
+        begins = len(seen.events)
     for at in learning:
-        steps = {event.by for event in seen.events[end:at] if event.kind == "step"}
-        if steps & known or any(end < index < at for index in evaluated):
+        stepped = any(event.kind == "step" for event in seen.events[end:at])
+        if at > begins or any(end < index < at for index in evaluated):
             return
-        if steps and _goes_on_from(seen, seen.events[at], best, last):
+        if stepped and _goes_on_from(seen, seen.events[at], best, last):
             raise NotJudged("after the stop something was trained and taken back, as a probe is")
 
 

@@ -25,8 +25,10 @@ def check_zero_every_step(subject: Subject, case: Case) -> None:
     seen = run(subject, case)
     steps: dict[int, int] = {}
     stepped: set[int] = set()  # models of the ticket that have not been used since their last step
-    start, end = seen.final_phase(), seen.answered()
-    for event in seen.events[start : None if end is None or end < start else end + 1]:
+    ticket = seen.training()
+    for event in seen.events[ticket.start : ticket.end + 1]:
+        if event.model not in ticket.models:
+            continue
         if event.kind == "step" and event.model in steps:
             steps[event.model] += 1
             stepped.add(event.model)
@@ -115,17 +117,19 @@ def check_rewinds_rest(subject: Subject, case: Case) -> None:
 def check_rewinds_optimizer(subject: Subject, case: Case) -> None:
     """The first step of each optimizer under the final mask finds no momentum or other state of earlier training."""
     seen = run(subject, case)
-    start = seen.final_phase()
-    known = {event.by for event in seen.events[:start] if event.kind == "step"}
+    ticket = seen.training()
+    known = {event.by for event in seen.events[: ticket.start] if event.kind == "step"}
     firsts: dict[int, Event] = {}
-    later: set[int] = set()  # optimizers that begin when another one has made two steps
+    later: set[int] = set()  # optimizers that begin when there were steps and new gradients under the mask
     again = False
-    for event in seen.events[start:]:
+    for event in seen.events[ticket.start : ticket.end + 1]:
+        if event.model not in ticket.models:
+            continue
         if event.kind == "step":
-            again = again or event.by in firsts
             if event.by not in firsts and again:
                 later.add(event.by)
             firsts.setdefault(event.by, event)
+        again = again or (event.learns and bool(firsts))
     if not firsts:
         raise NotJudged("no optimizer step was seen after the mask was applied")
     for by, first in firsts.items():

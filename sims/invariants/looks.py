@@ -9,18 +9,16 @@ An optimizer's step and a step by hand lead to new ones.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable
 
 from torch import Tensor
 
 from unilth.sims.invariants.observe import Event, State
+from unilth.sims.invariants.states import Table, derived
 
 ROUNDING = 1e-5
 """By how much of its largest weight a layer may differ where noise, or an ascent, was taken off before the step."""
-
-NEARER = 0.25
-"""At which share of the squared distance to all that is known otherwise a state comes from a copy's training."""
 
 
 def looks(events: list[Event], given: State, live: list[State], names: list[str], answer: State) -> set[int]:
@@ -35,22 +33,15 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
         seen = [one for event in reversed(past) for one in (event.state, event.before) if one is not None]
         return derived(state, [*seen, given], names)
 
+    table = functools.cache(lambda: Table(events, given, names))  # made where a copy was trained by hand
+
     def thrown_away(model: int, last: int, left: State) -> bool:
-        later = [at for at in range(last, len(events)) if events[at].model != model]
-        if any(derived(state, [left], names) for state in [answer, *(events[at].state for at in later)]):
+        after = [event.state for event in events[last:] if event.model != model]
+        if any(derived(state, [left], names) for state in [answer, *after]):
             return False
-        others = [given, *(event.state for event in events if event.model != model)]
-        own = [left, *(event.state for event in events if event.model == model)]
-        reached = [state for state in own if not derived(state, others, names)]
-        before = {event.model: event.state for event in events[:last]}
-        for at in later:  # what was set by hand, and is new
-            event, now = events[at], events[at].state
-            if event.kind != "step" and not derived(now, [before.get(event.model, given)], names):
-                past = [given, *(one.state for one in events[:at] if one.model != model)]
-                if _comes_from(now, reached, past, names):
-                    return False
-            before[event.model] = now
-        return not _comes_from(answer, reached, others, names)
+        later = [at for at in table().set_by_hand if at >= last and events[at].model != model]
+        came = [(events[at].state, at) for at in later] + [(answer, len(events))]
+        return not any(table().comes_from(model, left, state, at) for state, at in came)
 
     found, passes, fed = set[int](), dict[int, list[int]](), dict[int, bool]()
     stepped: set[int] = set()
@@ -84,22 +75,3 @@ def looks(events: list[Event], given: State, live: list[State], names: list[str]
 
 def _alike(one: Tensor, other: Tensor) -> bool:
     return bool((one - other).abs().max() <= ROUNDING * one.abs().max())
-
-
-def _comes_from(state: State, reached: list[State], known: list[State], names: list[str]) -> bool:
-    """Whether a state is none that is known, and much nearer to one of those reached than to all that are."""
-    if not reached or derived(state, known, names):
-        return False
-    return min(apart(state, one, names) for one in reached) < NEARER * min(apart(state, one, names) for one in known)
-
-
-def apart(state: State, other: State, names: list[str]) -> float:
-    """The squared distance between two states, where the weights of the first are not 0."""
-    return sum(float(((state[name] - other[name]) * (state[name] != 0)).double().square().sum()) for name in names)
-
-
-def derived(state: State, others: Iterable[State], names: list[str]) -> bool:
-    """Whether the weights of a state that are not 0 are those of another one."""
-    return any(
-        all(bool(((state[name] == other[name]) | (state[name] == 0)).all()) for name in names) for other in others
-    )

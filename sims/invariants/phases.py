@@ -10,15 +10,15 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from unilth.sims.invariants.invariant import NotJudged
-from unilth.sims.invariants.looks import apart
 from unilth.sims.invariants.observe import State
+from unilth.sims.invariants.states import apart, between
 
 if TYPE_CHECKING:
     from unilth.sims.invariants.finder_run import Run
 
 
 class Phase(NamedTuple):
-    """Learning passes of one model under the mask: the index of the first, and of the first without it again."""
+    """Learning passes of one model under the mask: the index of the first, and of the first that is none of them."""
 
     start: int
     end: int
@@ -34,28 +34,37 @@ def phases(seen: Run) -> list[Phase]:
 
     It begins with a learning pass with all pruned weights at 0, after others. It ends where the first pass after a step
     is not under the mask, and not where a later one before the next step is not, as an optimizer may try other points
-    on its way.
+    on its way. It also ends, and another begins, where the weights are set back to what was known before it.
     """
-    starts, ends, under, stepped = list[int](), dict[int, int](), dict[int, int | None](), dict[int, bool]()
-    only_looks = seen.looks()
+    starts, ends, under, stepped = list[int](), dict[int, int](), dict[int, int | None](), dict[int, State]()
+    only_looks, trained = seen.looks(), set[int]()
     for index, event in enumerate(seen.events):
         if event.kind == "step":
-            stepped[event.model] = True
+            stepped[event.model] = event.state
         elif event.learns and index not in only_looks:
-            now, first = seen.pruned_zero(event.state), stepped.pop(event.model, event.model not in under)
+            left = stepped.pop(event.model, None)
+            now, first = seen.pruned_zero(event.state), left is not None or event.model not in trained
             since = under.get(event.model)
+            if since is not None and first and (not now or _set_back(seen, left, event.state, since)):
+                ends[since], since = index, None
             if now and since is None:
                 starts.append(index)
-                under[event.model] = index
-            elif first and not now:
-                under[event.model] = None
-                if since is not None:
-                    ends[since] = index
+            if now or first:
+                under[event.model] = (index if since is None else since) if now else None
+            trained.add(event.model)
     return [Phase(start, ends.get(start, len(seen.events)), seen.events[start].model) for start in starts]
 
 
-def final_phase(seen: Run) -> int:
-    """Index of the pass with which the training under the final mask began that led to the answer.
+def _set_back(seen: Run, left: State | None, now: State, start: int) -> bool:
+    """Whether weights are not those that a step left, but those of a state from before a beginning, or of that."""
+    if left is None or seen.same_under_mask(left, now):
+        return False
+    before = (event.state for event in reversed(seen.events[: start + 1]))
+    return any(seen.same_under_mask(state, now) for state in (seen.given, *before))
+
+
+def led_to_the_answer(seen: Run) -> list[Phase]:
+    """The phase that led to the answer, and before it those that it goes on from, the earliest first.
 
     Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
     """
@@ -66,56 +75,87 @@ def final_phase(seen: Run) -> int:
     found = phases(seen)
     if not found:
         raise NotJudged("nothing was trained after the mask was applied")
-    phase = _unslipped(seen, found, _led_to_the_answer(seen, found))
-    while (earlier := _goes_on(seen, found, phase)) is not None:
-        phase = _unslipped(seen, found, earlier)
-    return phase.start
+    chain = [_unslipped(seen, found, _last(seen, found))]
+    while (earlier := _goes_on(seen, found, chain[0])) is not None:
+        chain.insert(0, _unslipped(seen, found, earlier))
+    return chain
 
 
-def _led_to_the_answer(seen: Run, found: list[Phase]) -> Phase:
-    """The phase in which the answered weights were first seen, or the last one of the model that came nearest."""
+class Training(NamedTuple):
+    """Where the ticket's training under the mask begins and where it is over, and the models that took part."""
+
+    start: int
+    end: int
+    models: frozenset[int]
+
+
+def training(seen: Run) -> Training:
+    """From the first of the phases that led to the answer to the last event that saw it in a row.
+
+    A model also took part if one of its steps led to the answered weights, with or without the mask. Raises NotJudged
+    as `led_to_the_answer` does.
+    """
+    chain = led_to_the_answer(seen)
+    start, end = chain[0].start, len(seen.events)
+    stepped = {event.model for event in seen.events[start:] if event.kind == "step" and seen.is_answer(event.state)}
+    models = frozenset({phase.model for phase in chain} | stepped)
     for index, event in enumerate(seen.events):
-        inside = [phase for phase in found if phase.holds(index, event.model)]
-        if inside and seen.is_answer(event.state):
-            return inside[0]
-    for model, state in enumerate(seen.live):
-        own = [phase for phase in found if phase.model == model]
-        if own and seen.is_answer(state):
-            return own[-1]
-    end = seen.answered()
-    found = [phase for phase in found if end is None or phase.start <= end] or found
-    model = seen.events[end].model if end is not None else -1
-    models = list(dict.fromkeys(phase.model for phase in found))
-    if model not in models:  # an average, say, that only a network for evaluation held
-        model = min(models, key=lambda model: _distance(seen, found, model))
-    return [phase for phase in found if phase.model == model][-1]
+        if index >= start and event.model in models:
+            if seen.is_answer(event.state):
+                end = index
+            elif end < len(seen.events):
+                break
+    return Training(start, end, models)
 
 
-def _distance(seen: Run, found: list[Phase], model: int) -> float:
-    """How near the answer the states of a model in its phases come."""
+def _last(seen: Run, found: list[Phase]) -> Phase:
+    """The phase that first came to the answered weights, that began with them, or that came nearest to them."""
+    states = {phase: _came_to(seen, phase) for phase in found}
+    first = min(
+        (at, phase) for phase in found for at in [*(i for i, s in states[phase] if seen.is_answer(s)), math.inf]
+    )
+    if first[0] < math.inf:
+        return first[1]
+    began = [phase for phase in found if seen.is_answer(seen.events[phase.start].state)]
+    if began:
+        return began[-1]
     answer = {name: seen.result.weights[name] for name in seen.names}
-    own = [phase for phase in found if phase.model == model]
-    states = [e.state for at, e in enumerate(seen.events) if any(phase.holds(at, e.model) for phase in own)]
-    near = (apart(answer, state, seen.names) for state in [*states, *seen.live[model : model + 1]])
-    return min(near, default=math.inf)
+    distances = {
+        phase: min((apart(answer, state, seen.names) for _, state in states[phase]), default=math.inf)
+        for phase in reversed(found)
+    }
+    return min(distances, key=distances.__getitem__)
+
+
+def _came_to(seen: Run, phase: Phase) -> list[tuple[int, State]]:
+    """The states that a phase led to, each with when it did: what its steps left.
+
+    Of a training by hand, which takes no steps, they are what was used, and what the model was left with.
+    """
+    inside = [(at, event) for at, event in enumerate(seen.events) if phase.holds(at, event.model)]
+    steps = [(at, event.state) for at, event in inside if event.kind == "step"]
+    end = len(seen.events)
+    left = [(end, state) for state in seen.live[phase.model : phase.model + 1] if phase.end == end]
+    return steps or [*((at, event.state) for at, event in inside), *left]
 
 
 def _goes_on(seen: Run, found: list[Phase], phase: Phase) -> Phase | None:
-    """The phase of another model that had come to where this one begins: one training, in two modules."""
-    first = seen.events[phase.start].state
-    moved = [
-        other
-        for other in reversed(found)
-        if other.start < phase.start
-        and other.model != phase.model
-        and not seen.same_under_mask(seen.events[other.start].state, first)  # both may begin at the same weights
-    ]
-    for other in moved:
-        states = [e.state for at, e in enumerate(seen.events[: phase.start]) if other.holds(at, e.model)]
-        states += seen.live[other.model : other.model + 1]  # trained by hand, it may have been seen there by nobody
+    """The phase of another model that had come to where this one begins: one training, in two modules.
+
+    So had those together whose average it begins with. What was known before a phase is nothing that it came to.
+    """
+    first, averaged = seen.events[phase.start].state, list[State]()
+    others = [other for other in reversed(found) if other.start < phase.start and other.model != phase.model]
+    for other in others:
+        began = [seen.given, *(event.state for event in seen.events[: other.start + 1])]
+        if any(seen.same_under_mask(state, first) for state in began):
+            continue
+        states = [state for at, state in _came_to(seen, other) if at < phase.start or at == len(seen.events)]
         if any(seen.same_under_mask(state, first) for state in states):
             return other
-    return None
+        averaged += [seen.events[other.start].state, *states]
+    kept = [{name: state[name][kept] for name, kept in seen.mask.items()} for state in [first, *averaged]]
+    return others[0] if averaged and between(kept[0], kept[1:], seen.mask) else None
 
 
 def _unslipped(seen: Run, found: list[Phase], phase: Phase) -> Phase:

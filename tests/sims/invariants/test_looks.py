@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
 from unilth.sims.invariants import check
-from unilth.sims.invariants.looks import apart
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.phases import phases
 from unilth.sims.invariants.reference import StoppedTicket
+from unilth.sims.invariants.states import apart
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
 

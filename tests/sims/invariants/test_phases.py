@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import check
 from unilth.sims.invariants import finder_training as training
+from unilth.sims.invariants.phases import led_to_the_answer
 from unilth.sims.invariants.reference import Lth
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
@@ -22,7 +23,7 @@ def at(*kept, pruned=(0, 0, 0)):
 
 
 UNDER, FIRST, SECOND, THIRD = state(**PRUNED), at(6, 5, 7), at(8, 9, 9), at(7, 7, 7)
-NEAR, BETWEEN = at(6.1, 5, 7), at(6, 6, 7)
+NEAR, BETWEEN, MASKED, MEAN = at(6.1, 5, 7), at(6, 6, 7), at(4, 3, 5.5), at(7, 7, 8)
 DENSE = [forward(state()), step(at(4, 3, 5, pruned=(7, 8, 9)))]
 
 
@@ -40,6 +41,7 @@ def seen_in(values, model):
     return forward(values, learns=False, model=model)
 
 
+SEARCH = [forward(FIRST, model=1), forward(UNDER, model=1), step(SECOND, before=FIRST, model=1)]
 BETWEEN_CANDIDATES = [forward(state(), model=1), step(state(), model=1)]
 A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
 
@@ -57,7 +59,7 @@ A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
         ([*DENSE, *A, *trained(NEAR, SECOND, model=2)], SECOND, 4),
         ([*DENSE, forward(UNDER, model=1), *A, *B], SECOND, 5),  # where it began, and began again
         ([*DENSE, *A, *B, *A, *B], SECOND, 4), ([*DENSE, *B, *A, seen_in(BETWEEN, 0)], BETWEEN, 4),  # an average
-        ([*DENSE, *A, *B, seen_in(BETWEEN, 0)], BETWEEN, 2), ([*DENSE, *A, *B, seen_in(BETWEEN, 2)], BETWEEN, 4),
+        ([*DENSE, *A, *B, seen_in(BETWEEN, 0)], BETWEEN, 2), ([*DENSE, *A, *B, seen_in(BETWEEN, 2)], BETWEEN, 2),
         ([*DENSE, *A, seen_in(BETWEEN, 0), *B], BETWEEN, 2), ([*DENSE, *A, *B], BETWEEN, 2),
         ([*DENSE, *B, *A], BETWEEN, 4), ([*DENSE, *A, *B], UNDER, 4), ([seen_in(BETWEEN, 0), *DENSE, *A], BETWEEN, 3),
         ([*DENSE, *A, forward(state(), model=1), step(FIRST, model=1), *B, *trained(UNDER, THIRD)], FIRST, 2),
@@ -76,11 +78,94 @@ def test_what_a_model_was_left_with_counts_where_nothing_saw_it():
     assert recorded([*by_hand, *B], live=live, weights=SECOND).final_phase() == 4
     on = trained(FIRST, THIRD, model=2)
     assert recorded([*by_hand, *on], live=[UNDER, FIRST, THIRD], weights=THIRD).final_phase() == 2
-    assert recorded([*by_hand, *on], live=[UNDER, NEAR, THIRD], weights=THIRD).final_phase() == 4
+    off = trained(at(6, 5.5, 7), THIRD, model=2)
+    assert recorded([*by_hand, *off], live=[UNDER, FIRST, THIRD], weights=THIRD).final_phase() == 4
     assert recorded([*on, *DENSE, forward(UNDER, model=1)], live=[UNDER, FIRST], weights=THIRD).final_phase() == 0
     dense = [step(UNDER, model=1), forward(state(), model=1), step(state(), model=1)]
     again = [*by_hand, *dense, forward(UNDER, model=1)]
     assert recorded(again, live=[UNDER, THIRD], weights=THIRD).final_phase() == 7, "its last training"
+
+
+@pytest.mark.parametrize(
+    ("events", "answer", "start"),
+    [
+        ([*DENSE, *trained(UNDER, FIRST), *trained(UNDER, SECOND)], SECOND, 4),  # set back in place
+        ([*DENSE, *trained(UNDER, FIRST), *trained(UNDER, SECOND)], FIRST, 2),
+        ([*DENSE, *trained(MASKED, FIRST), *trained(UNDER, SECOND)], SECOND, 4),
+        ([*DENSE, *trained(MASKED, FIRST), *trained(MASKED, SECOND)], SECOND, 4),
+        ([*DENSE, *trained(THIRD, FIRST), *trained(THIRD, SECOND)], SECOND, 4),  # to where it began
+        ([*DENSE, *trained(UNDER, FIRST, THIRD), *trained(FIRST, SECOND)], SECOND, 2),  # to an epoch of its own
+        ([*DENSE, *trained(UNDER, FIRST), *trained(NEAR, SECOND)], SECOND, 2),  # changed by hand, to something new
+        ([*DENSE, *trained(UNDER, UNDER), *trained(UNDER, SECOND)], SECOND, 2),  # the step left it there
+        ([*DENSE, *trained(UNDER, FIRST), *SEARCH], SECOND, 2),  # another point on the way to the step
+        ([*DENSE, *trained(UNDER, FIRST), *trained(UNDER, SECOND, model=2), *trained(UNDER, THIRD)], THIRD, 6),
+    ],
+)  # fmt: skip
+def test_a_phase_ends_where_the_weights_are_set_back(events, answer, start):
+    assert recorded(events, weights=answer).final_phase() == start
+
+
+@pytest.mark.parametrize(
+    ("events", "chain"),
+    [
+        ([*A, *B, *trained(MEAN, THIRD, model=3)], [4, 6]), ([*A, *B, *trained(at(7, 7, 8.1), THIRD, model=3)], [4, 6]),
+        ([*A, *B, *trained(at(7, 7, 9.1), THIRD, model=3)], [6]),  # no average
+        ([*A, *trained(at(5, 4, 6), THIRD, model=2)], [2, 4]),  # of a network with its copy
+        ([*A, *trained(at(3, 4, 6), THIRD, model=2)], [4]),
+        ([*A, *B, *trained(MEAN, FIRST, model=3), *trained(MEAN, SECOND, model=4),
+          *trained(at(7, 8, 8), THIRD, model=5)], [4, 6, 8, 10]),
+        ([*trained(UNDER, FIRST), *trained(at(5, 4, 6), THIRD)], [2]),
+    ],
+)  # fmt: skip
+def test_a_training_may_begin_with_the_average_of_others(events, chain):
+    seen = recorded([*DENSE, *events], weights=THIRD)
+    assert [phase.start for phase in led_to_the_answer(seen)] == chain and seen.final_phase() == chain[0]
+
+
+def test_what_was_known_before_a_training_is_nothing_that_it_came_to():
+    scratch = [*trained(FIRST, SECOND), forward(UNDER, learns=False, model=1)]
+    for live in (UNDER, SECOND):
+        seen = recorded([*DENSE, *scratch, *trained(UNDER, THIRD, model=2)], live=[UNDER, live], weights=THIRD)
+        assert seen.final_phase() == 5, "it was only set back there"
+    other = at(5, 5, 7)
+    ended = [*trained(FIRST, SECOND), forward(state(), model=1), step(other, model=1)]
+    seen = recorded([*DENSE, *ended, *trained(other, THIRD, model=2)], live=[UNDER, other], weights=THIRD)
+    assert seen.final_phase() == 6, "its training under the mask was over"
+
+
+@pytest.mark.parametrize(
+    ("events", "answer", "end", "models"),
+    [
+        ([*A, *B], FIRST, 3, {1}), ([*A, seen_in(FIRST, 1), *B], FIRST, 4, {1}), ([*A, *B], SECOND, 5, {2}),
+        ([*A, *trained(FIRST, SECOND, model=2)], SECOND, 5, {1, 2}), ([*A, *B], BETWEEN, 6, {1}),
+        ([*A, seen_in(FIRST, 2), *B], FIRST, 3, {1}), ([*A, *B, seen_in(FIRST, 1)], FIRST, 6, {1}),
+        ([*A, seen_in(SECOND, 1), seen_in(FIRST, 1)], FIRST, 3, {1}), ([*A, *B], UNDER, 4, {2}),
+        ([*A, forward(FIRST, model=2), step(at(6, 5, 7, pruned=(1, 1, 1)), model=2)], FIRST, 5, {1, 2}),
+        ([*A, forward(FIRST, model=2), step(SECOND, model=2)], FIRST, 3, {1}),
+    ],
+)  # fmt: skip
+def test_the_ticket_is_trained_until_it_is_there(events, answer, end, models):
+    assert recorded([*DENSE, *events], weights=answer).training() == (2 if 1 in models else 4, end, models)
+
+
+def test_others_are_not_the_ticket():
+    """A control is trained without the mask, from the ticket's weights; a teacher goes on with its own optimizer."""
+    alive = at(7, 6, 8, pruned=(1, 1, 1))
+    control = [forward(FIRST, model=2), step(alive, model=2), forward(alive, model=2)]
+    for where, got in (
+        ([*A, *control], ""),
+        ([*A[:1], step(alive, model=1), forward(alive, model=1), *A[1:]], "3 pru"),
+    ):
+        assert verdict(training.check_zero_every_step, recorded([*DENSE, *where], weights=FIRST)).startswith(got)
+        assert bool(got) == bool(verdict(training.check_zero_every_step, recorded([*DENSE, *where], weights=FIRST)))
+    teacher = step(SECOND, by=3, carried=("m",))
+    events = [*DENSE, A[0], teacher, step(FIRST, before=UNDER, by=1, model=1), teacher]
+    assert verdict(training.check_rewinds_optimizer, recorded(events, weights=FIRST)) == ""
+    later = step(SECOND, by=3, carried=("m",), model=1)
+    assert verdict(training.check_rewinds_optimizer, recorded([*events[:-1], later], weights=FIRST)) == "", "it is over"
+    assert verdict(training.check_rewinds_optimizer, recorded([*events[:-1], later], weights=SECOND)).endswith(
+        "training"
+    )
 
 
 def test_what_the_mask_prunes_is_not_compared():
@@ -92,17 +177,22 @@ def test_what_the_mask_prunes_is_not_compared():
 
 
 @pytest.mark.parametrize(
-    ("by", "carried", "got"),
+    ("steps", "got"),
     [
-        ((1, 1, 2), ((), ("m",), ()), ""), ((1, 2, 2), ((), ("m",), ()), "an optimizer that brings m"),
-        ((1, 1, 2), ((), (), ("m",)), "not judged: an optimizer goes on"), ((1, 2, 1), ((), (), ("m",)), ""),
-        ((1, 1, 0), ((), (), ("m",)), "an optimizer that brings m"), ((1, 2, 3), ((), (), ("m",)), "an optimizer that"),
+        ("1 . 1m . 2", ""), ("1 2m", "an optimizer that brings m"), ("1 . 2m", "not judged: an optimizer goes on"),
+        ("1 . 1 . 2m", "not judged"), ("1 . 2 . 1m . 2m", ""), ("1 . 0m", "an optimizer that brings m"),
+        ("1 2 3m", "an optimizer that brings m"), (". 1m", "an optimizer that"), ("1 1 2m", "an optimizer that"),
+        ("1m . 2m", "an optimizer that"), ("1 . 2m 3", "not judged"),
     ],
 )  # fmt: skip
-def test_an_optimizer_may_go_on_with_what_another_learned_under_the_mask(by, carried, got):
-    steps = [step(UNDER, by=number, carried=held) for number, held in zip(by, carried, strict=True)]
+def test_an_optimizer_may_go_on_with_what_another_learned_under_the_mask(steps, got):
+    """Numbers are the optimizers that step, with m for one that carries state; a dot is a learning pass."""
+    after = [
+        forward(UNDER) if word == "." else step(UNDER, by=int(word[0]), carried=tuple(word[1:]))
+        for word in steps.split()
+    ]
     before = [forward(state()), step(state(), by=0, carried=("m",)), forward(UNDER)]
-    found = verdict(training.check_rewinds_optimizer, recorded([*before, *steps]))
+    found = verdict(training.check_rewinds_optimizer, recorded([*before, *after], weights=FIRST))
     assert found.startswith(got) and bool(found) == bool(got)
 
 

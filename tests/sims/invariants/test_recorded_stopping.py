@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from tests.sims.invariants.recorded import forward, learns, recorded, rows, state, step, verdict
+from tests.sims.invariants.recorded import PRUNED, forward, learns, recorded, rows, state, step, verdict
 from unilth.sims.invariants import finder_stopping as stops
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.penalty_reading import Strength
@@ -117,13 +117,17 @@ def test_a_probe_that_is_taken_back_is_not_judged():
     from_last, probed = "training goes on from the last weights", "not judged: after the stop something was trained"
     moved, masked = forward(state(a_weight=[[3.0] * 4])), forward(state(a_weight=[[2.0, 0.0, 0.0, 2.0]]))
     own, other = step(state(a_weight=[[5.0] * 4]), by=0), step(state(a_weight=[[5.0] * 4]), by=1)
+    ticket = forward(state(a_weight=[[4.0, 4.0, 0.0, 0.0]], b_weight=[[5], [0]]))
+    answer = step(state(**PRUNED), by=2)  # by default
     for events, got in (
         ([LAST, other, BEST], probed), ([LAST, other, LAST, other, BEST], probed), ([LAST, other, masked], probed),
-        ([LAST, BEST], from_last), ([LAST, other], from_last), ([LAST, own, BEST], from_last),
-        ([LAST, other, own, BEST], from_last), ([LAST, other, moved], from_last), ([LAST, BEST, other], from_last),
+        ([LAST, own, BEST], probed), ([LAST, BEST], from_last), ([LAST, other], from_last),
+        ([LAST, other, moved], from_last), ([LAST, BEST, other], from_last),
         ([LAST, other, look(state(a_weight=[[5.0] * 4]), 0.1), BEST], from_last),
         ([LAST, look(state(a_weight=[[4.0] * 4]), 0.7), other, BEST], probed),
         ([BEST, other, BEST], ""), ([moved, other, BEST], ""),
+        ([ticket, answer, BEST], from_last),  # it was answered: what comes then is a comparison
+        ([LAST, other, BEST, other, ticket, answer], probed), ([LAST, other, ticket, answer, BEST], from_last),
     ):  # fmt: skip
         found = stopping([*worse, *events])
         assert found.startswith(got) and bool(found) == bool(got)
