@@ -35,6 +35,9 @@ def between(state: State, others: list[State], names: Iterable[str]) -> bool:
 NEARER = 0.25
 """At which share of the squared distance to all that is known otherwise a state comes from a model's training."""
 
+CANCELLED = 1e-9
+"""The share of a state's squared norm that cancelling leaves uncertain, with much to spare."""
+
 
 class Table:
     """All states of a run as rows of numbers, by when they were first seen and in which model.
@@ -51,6 +54,7 @@ class Table:
         self.first = torch.tensor([-1, *first.values()])
         states = [given, *(events[at].state for at in first.values())]
         self.rows = torch.stack([_vector(state, names) for state in states])
+        self.squares = self.rows.square()
         self.distances = dict[int, Tensor]()
         self.set_by_hand = list[int]()
         before = dict[int, State]()
@@ -64,18 +68,30 @@ class Table:
 
         ``left`` is what the model was left with at the end. What others had at some time is nothing that it came to.
         """
-        now, own = _vector(state, self.names), self.model == model
-        if at not in self.distances:
-            self.distances[at] = _apart(now, self.rows)
-        distance, last = self.distances[at], _vector(left, self.names)
-        far = NEARER * distance[~own & (self.first < at)].min()
-        if not min(distance[own].min(), _apart(now, last)) < far:
+        now, last, own = _vector(state, self.names), _vector(left, self.names), self.model == model
+        known = ~own & (self.first < at)
+        about = self._about(now, at)
+        if (
+            min(_least(about[own]), _least(_apart(now, last)))
+            >= NEARER * _least(about[known]) + CANCELLED * now.norm() ** 2
+        ):
             return False
-        others = self.rows[~own]
+        far, others = NEARER * _least(_apart(now, self.rows[known])), self.rows[~own]
         return any(
             bool(_apart(now, reached) < far) and bool(_apart(reached, others).min() > 0)
             for reached in [last, *self.rows[own]]
         )
+
+    def _about(self, now: Tensor, at: int) -> Tensor:
+        """The squared distances of the state at an event to all, up to what cancels: two products with the table."""
+        if at not in self.distances:
+            self.distances[at] = self.squares @ (now != 0).double() - 2 * (self.rows @ now) + now.square().sum()
+        return self.distances[at]
+
+
+def _least(distances: Tensor) -> float:
+    """The smallest, those of diverged states (NaN) apart."""
+    return float(torch.where(distances.isnan(), torch.inf, distances).min())
 
 
 def _vector(state: State, names: list[str]) -> Tensor:
