@@ -37,6 +37,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     ``{"spec": ...}`` by ``done`` or ``failed``, before which there may be ``said``, a sentence about the run.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
+    Raises what a run raised where the process has lost its GPU with it.
     """
     stream = iter(requests)
     setup = next(stream)
@@ -94,9 +95,18 @@ def _done(run: Callable[..., Any], given: Any, store: Store) -> Message:
             store.write(spec, record, ticket.save if ticket is not None else None)
         store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
+        if _lost_the_device(error):
+            raise  # all that this process does on its GPU would fail from now on; a fresh one may do the run
         trace = "".join(traceback.format_exception(error))[-20_000:]
         return {"event": "failed", "reason": _one_line(error), "traceback": trace}
     return {"event": "done", "seconds": perf_counter() - began}
+
+
+def _lost_the_device(error: BaseException | None) -> bool:
+    """Whether an error is, or comes from, one of the GPU itself, after which torch cannot use it in this process."""
+    while error is not None and type(error).__name__ != "AcceleratorError":
+        error = error.__cause__
+    return error is not None
 
 
 def _already(store: Store, spec: RunSpec) -> bool:

@@ -13,6 +13,10 @@ from unilth.errors import UserError
 from unilth.sims.spec import RunSpec
 
 
+class AcceleratorError(RuntimeError):
+    """Named like torch's."""
+
+
 class Ticket:
     """Two files, written in pieces, so that a kill can land in the middle."""
 
@@ -40,6 +44,12 @@ def execute(
         (data_dir / "died").touch()
         print("these are its last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec.recipe == "loses-its-gpu" and not (data_dir / "lost").exists():
+        (data_dir / "lost").touch()
+        try:
+            raise AcceleratorError("CUDA error: an illegal memory access was encountered")
+        except AcceleratorError as error:
+            raise UserError("the network fails on a batch of 128") from error
     if spec.recipe == "says":
         say(f"the checkpoint {checkpoint.name} is damaged")
     if spec.recipe == "prints":

@@ -15,6 +15,7 @@ from unilth.errors import UserError
 from unilth.sims import worker
 from unilth.sims.campaign import parse
 from unilth.sims.pool import ATTEMPTS
+from unilth.sims.records import read_record
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
 from unilth.sims.sweep import keep_campaign, plan, sweep
@@ -81,6 +82,14 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(tmp_path:
     name, reason = summary.failed[0]
     assert name == run_name(campaign.specs[1])
     assert f"died {ATTEMPTS} times: killed by signal 9" in reason and "these are its last words" in reason
+
+
+def test_a_worker_that_lost_its_gpu_is_replaced(tmp_path: Path, data_dir: Path) -> None:
+    campaign = of("loses-its-gpu", "lth", "omp")
+    assert run_fake(campaign, tmp_path / "out", data_dir, workers=1).ok
+    processes = [read_record(path)["timing"]["process"] for path in (tmp_path / "out").rglob("record.json")]
+    first = {int(path.name) for path in (data_dir / "pids").iterdir()} - set(processes)
+    assert len(first) == 1 and len(set(processes)) == 1, "it did none of the runs"
 
 
 def test_what_a_run_says_comes_with_its_name(tmp_path: Path, data_dir: Path) -> None:
