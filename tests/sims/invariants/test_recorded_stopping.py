@@ -118,6 +118,7 @@ def test_a_probe_that_is_taken_back_is_not_judged():
     moved, masked = forward(state(a_weight=[[3.0] * 4])), forward(state(a_weight=[[2.0, 0.0, 0.0, 2.0]]))
     own, other = step(state(a_weight=[[5.0] * 4]), by=0), step(state(a_weight=[[5.0] * 4]), by=1)
     ticket = forward(state(a_weight=[[4.0, 4.0, 0.0, 0.0]], b_weight=[[5], [0]]))
+    restored = forward(state(a_weight=[[2.0, 2.0, 0.0, 0.0]], b_weight=[[5], [0]]))
     answer = step(state(**PRUNED), by=2)  # by default
     for events, got in (
         ([LAST, other, BEST], probed), ([LAST, other, LAST, other, BEST], probed), ([LAST, other, masked], probed),
@@ -126,6 +127,8 @@ def test_a_probe_that_is_taken_back_is_not_judged():
         ([LAST, other, look(state(a_weight=[[5.0] * 4]), 0.1), BEST], from_last),
         ([LAST, look(state(a_weight=[[4.0] * 4]), 0.7), other, BEST], probed),
         ([BEST, other, BEST], ""), ([moved, other, BEST], ""),
+        ([LAST, other, BEST, other, look(state(a_weight=[[5.0] * 4]), 0.1)], probed),
+        ([LAST, other, restored, answer], probed),
         ([ticket, answer, BEST], from_last),  # it was answered: what comes then is a comparison
         ([LAST, other, BEST, other, ticket, answer], probed), ([LAST, other, ticket, answer, BEST], from_last),
     ):  # fmt: skip
