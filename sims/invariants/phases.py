@@ -134,8 +134,7 @@ def _came_to(seen: Run, phase: Phase) -> list[tuple[int, State]]:
     """
     inside = [(at, event) for at, event in enumerate(seen.events) if phase.holds(at, event.model)]
     steps = [(at, event.state) for at, event in inside if event.kind == "step"]
-    end = len(seen.events)
-    left = [(end, state) for state in seen.live[phase.model : phase.model + 1] if phase.end == end]
+    left = [(len(seen.events), state) for state in seen.live[phase.model : phase.model + 1]]
     return steps or [*((at, event.state) for at, event in inside), *left]
 
 

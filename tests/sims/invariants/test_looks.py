@@ -124,6 +124,7 @@ ROUNDED, MEAN = at(7.1, 6, 5, 4), at(7.4, 6.4, 5.4, 4.4)
         ([forward(FIRST), step(ROUNDED, before=FIRST), forward(FIRST), forward(ROUNDED)], ROUNDED, {3, 4}),
         ([forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2)], ROUNDED, {3, 4}),
         ([forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2), forward(ROUNDED)], FIRST, {3, 4}),
+        ([forward(ROUNDED), forward(FIRST, model=2), step(ROUNDED, before=FIRST, model=2)], FIRST, set()),
         ([forward(ROUNDED, model=2)], FIRST, set()), ([forward(FIRST, model=2)], FIRST, {3, 4}),
     ],
 )  # fmt: skip
@@ -141,6 +142,20 @@ def test_only_what_a_copy_came_to_is_its_own():
     assert recorded(meanwhile, live=[FIRST, THIRD, FIRST]).looks() == {3, 5}, "known before it came there"
     others = [*events, copied(SECOND), step(SECOND, before=FIRST)]
     assert recorded(others, live=[SECOND, FIRST], weights=at(1, 2, 3, 4)).looks() == set(), "nothing is its own"
+    near = at(8.1, 7, 6, 5)
+    later = [*FROM_START, copied(FIRST), copied(SECOND), forward(near), step(SECOND, before=near)]
+    assert recorded(later, live=[SECOND, FIRST], weights=SECOND).looks() == {2, 3}, "others came there"
+
+
+def test_what_is_known_exactly_comes_from_nowhere_else():
+    events = [*FROM_START, copied(START), copied(SECOND)]
+    assert recorded(events, live=[FIRST, at(9.00001, 8, 7, 6)], weights=FIRST).looks() == {2, 3}
+
+
+@pytest.mark.parametrize("model", [0, 1])
+def test_the_given_weights_are_nobodys(model):
+    events = [forward(FIRST, model=model), forward(SECOND, model=model)]
+    assert recorded(events, live=[THIRD, THIRD], weights=at(4, 3, 1, 2.1)).looks() == {0, 1}
 
 
 def test_the_distance_is_that_of_the_weights_that_are_not_pruned():

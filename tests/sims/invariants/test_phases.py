@@ -57,6 +57,7 @@ A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
         ([*DENSE, *A, *trained(FIRST, SECOND, model=2), *trained(SECOND, THIRD, model=3)], THIRD, 2),
         ([*DENSE, *trained(UNDER, FIRST, THIRD), *trained(FIRST, SECOND, model=2)], SECOND, 2),  # from a checkpoint
         ([*DENSE, *A, *trained(NEAR, SECOND, model=2)], SECOND, 4),
+        ([*DENSE, *trained(UNDER, FIRST, model=3), *trained(FIRST, SECOND, model=2)], SECOND, 2),
         ([*DENSE, forward(UNDER, model=1), *A, *B], SECOND, 5),  # where it began, and began again
         ([*DENSE, *A, *B, *A, *B], SECOND, 4), ([*DENSE, *B, *A, seen_in(BETWEEN, 0)], BETWEEN, 4),  # an average
         ([*DENSE, *A, *B, seen_in(BETWEEN, 0)], BETWEEN, 2), ([*DENSE, *A, *B, seen_in(BETWEEN, 2)], BETWEEN, 2),
