@@ -13,7 +13,7 @@ from unilth.sims.invariants import check
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.phases import phases
 from unilth.sims.invariants.reference import StoppedTicket
-from unilth.sims.invariants.states import apart
+from unilth.sims.invariants.states import Table, apart
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
 
@@ -150,6 +150,16 @@ def test_only_what_a_copy_came_to_is_its_own():
 def test_what_is_known_exactly_comes_from_nowhere_else():
     events = [*FROM_START, copied(START), copied(SECOND)]
     assert recorded(events, live=[FIRST, at(9.00001, 8, 7, 6)], weights=FIRST).looks() == {2, 3}
+
+
+def test_the_products_with_the_table_give_the_distances():
+    events = [forward(values) for values in (FIRST, at(-1, 0.5, 0, 3), at(0, 0, 0, 1))]
+    table, names = Table(events, START, ["a.weight", "b.weight"]), ["a.weight", "b.weight"]
+    for number, event in enumerate(events):
+        now = torch.cat([event.state[name].double().reshape(-1) for name in names])
+        exact = [apart(event.state, other, names) for other in (START, *(one.state for one in events))]
+        for _ in range(2):
+            assert table._about(now, number).tolist() == pytest.approx(exact)
 
 
 @pytest.mark.parametrize("model", [0, 1])
