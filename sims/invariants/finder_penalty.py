@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
-from unilth.sims.invariants.finder_run import Run, run
+from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.penalty_reading import (
@@ -23,6 +23,9 @@ Steps = list[Strength | None]
 
 LEVELS, NEAR = [VISIBLE * 1.1**grown for grown in range(8)], (0.99, 1.01)
 """Strengths to know the beginning of a ramp by, and how near another one may be told from it by rounding alone."""
+
+FEW = 0.05
+"""Of the weights that the mask keeps so many may be 0 without another mask."""
 
 
 def _by_one_reading(
@@ -42,9 +45,50 @@ def _by_one_reading(
         raise accused
 
 
+def _pressed(seen: Run, case: Case, judge: Callable[[Steps], None]) -> None:
+    """Judge the steps before the ticket is trained, if it is certain that these are those of its own penalty."""
+    try:
+        end: int | None = seen.final_phase()
+    except NotJudged:
+        end = None
+    try:
+        judge(strengths(seen, case, 0, end))
+    except Violation as violation:
+        if _others_were_trained(seen, seen.events[:end]):
+            raise NotJudged("others were trained before the ticket, with a penalty of their own or none") from violation
+        raise
+
+
+def _others_were_trained(seen: Run, events: list[Event]) -> bool:
+    """Whether training began from a start more than once, or was under another mask than the ticket's, or a part of it.
+
+    These are baselines, candidates, controls.
+    """
+    starts, looks, stepped = seen.starts(), seen.looks(), dict[int, bool]()
+    begun, most = 0, 0
+    for index, event in enumerate(events):
+        if event.kind == "step":
+            stepped[event.model] = True
+        elif event.learns and index not in looks:
+            if stepped.get(event.model, True) and any(equal_states(event.state, one, seen.names) for one in starts):
+                begun += 1
+            stepped[event.model] = False
+            zeros = {name: event.state[name] == 0 for name in seen.mask}
+            stays, goes = (
+                sum(int((zeros[n] & (kept == k)).sum()) for n, kept in seen.mask.items()) for k in (True, False)
+            )
+            if begun > 1 or goes < most or stays > FEW * sum(int(kept.sum()) for kept in seen.mask.values()):
+                return True
+            most = goes
+    return False
+
+
 def check_outside(subject: Subject, case: Case) -> None:
     """Weights that stay, biases and normalisation feel no more than a constant weight decay."""
-    steps = strengths(run(subject, case), case)
+    _pressed(run(subject, case), case, _judge_decay)
+
+
+def _judge_decay(steps: Steps) -> None:
     _by_one_reading(_judge_outside, steps)
     if None in steps and _ramp(steps)[1] is None:
         raise NotJudged("the steps at which the penalty presses could not be read")
@@ -70,17 +114,20 @@ def check_schedule(subject: Subject, case: Case) -> None:
     """On the weights that go the strength follows the declared schedule, step by step, from the step it sets in."""
     schedule, seen = subject.claims.penalty, run(subject, case)
     level, first = _sets_in(schedule)
-    found = strengths(seen, case)
     if first is None:
         raise NotJudged("the declared schedule is 0 for a million steps")
-    odd = next(((i, step.odd) for i, step in enumerate(found) if step is not None and step.odd), None)
-    if odd is not None:
-        fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
-    _by_one_reading(
-        lambda steps: _judge_schedule(seen, schedule, level, first, steps),
-        found,
-        lambda steps: scale_changes(steps) and _by_powers(schedule, level, first, steps),
-    )
+
+    def judge(found: Steps) -> None:
+        odd = next(((i, step.odd) for i, step in enumerate(found) if step is not None and step.odd), None)
+        if odd is not None:
+            fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
+        _by_one_reading(
+            lambda steps: _judge_schedule(seen, schedule, level, first, steps),
+            found,
+            lambda steps: scale_changes(steps) and _by_powers(schedule, level, first, steps),
+        )
+
+    _pressed(seen, case, judge)
 
 
 def _sets_in(schedule: Callable[[int], float]) -> tuple[float, int | None]:

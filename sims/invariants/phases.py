@@ -82,11 +82,21 @@ def led_to_the_answer(seen: Run) -> list[Phase]:
 
 
 class Training(NamedTuple):
-    """Where the ticket's training under the mask begins and where it is over, and the models that took part."""
+    """Where the ticket's training under the mask begins, where it is over, and the phases that it consists of.
+
+    ``strange``: it begins with weights that were seen nowhere, after other networks were trained under this mask. They
+    may have come from these, as a server's do.
+    """
 
     start: int
     end: int
-    models: frozenset[int]
+    parts: tuple[Phase, ...]
+    strange: bool
+
+    def holds(self, index: int, model: int) -> bool:
+        """Whether an event is one of the training, or the one with which a phase of it ends."""
+        inside = (part for part in self.parts if part.model == model and part.start <= index <= part.end)
+        return self.start <= index <= self.end and any(inside)
 
 
 def training(seen: Run) -> Training:
@@ -98,14 +108,18 @@ def training(seen: Run) -> Training:
     chain = led_to_the_answer(seen)
     start, end = chain[0].start, len(seen.events)
     stepped = {event.model for event in seen.events[start:] if event.kind == "step" and seen.is_answer(event.state)}
-    models = frozenset({phase.model for phase in chain} | stepped)
+    more = [phase for phase in phases(seen) if phase.model in stepped and phase.start > start]
+    models = stepped | {phase.model for phase in chain}
     for index, event in enumerate(seen.events):
         if index >= start and event.model in models:
             if seen.is_answer(event.state):
                 end = index
             elif end < len(seen.events):
                 break
-    return Training(start, end, models)
+    first, before = seen.events[start].state, [phase.start for phase in phases(seen) if phase.start < start]
+    past = [seen.given, *(event.state for event in seen.events[: min(before, default=0)])]
+    strange = bool(before) and not any(seen.same_under_mask(state, first) for state in past)
+    return Training(start, end, tuple(dict.fromkeys([*chain, *more])), strange)
 
 
 def _last(seen: Run, found: list[Phase]) -> Phase:
@@ -139,12 +153,12 @@ def _came_to(seen: Run, phase: Phase) -> list[tuple[int, State]]:
 
 
 def _goes_on(seen: Run, found: list[Phase], phase: Phase) -> Phase | None:
-    """The phase of another model that had come to where this one begins: one training, in two modules.
+    """The earlier phase that had come to where this one begins: one training, in two modules or from a checkpoint.
 
     So had those together whose average it begins with. What was known before a phase is nothing that it came to.
     """
     first, averaged = seen.events[phase.start].state, list[State]()
-    others = [other for other in reversed(found) if other.start < phase.start and other.model != phase.model]
+    others = [other for other in reversed(found) if other.start < phase.start and other is not phase]
     for other in others:
         began = [seen.given, *(event.state for event in seen.events[: other.start + 1])]
         if any(seen.same_under_mask(state, first) for state in began):
@@ -158,11 +172,11 @@ def _goes_on(seen: Run, found: list[Phase], phase: Phase) -> Phase | None:
 
 
 def _unslipped(seen: Run, found: list[Phase], phase: Phase) -> Phase:
-    """The phase that one continues after a mask that was only missing for a while."""
+    """The phase with those that it continues after a mask that was only missing for a while."""
     own = [one for one in found if one.model == phase.model and one.start <= phase.start]
     while len(own) > 1 and _slipped(seen, own[-2].start, own[-1].start):
         own.pop()
-    return own[-1]
+    return Phase(own[-1].start, phase.end, phase.model)
 
 
 def _slipped(seen: Run, first: int, last: int) -> bool:

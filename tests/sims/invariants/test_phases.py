@@ -116,6 +116,10 @@ def test_a_phase_ends_where_the_weights_are_set_back(events, answer, start):
         ([*A, *B, *trained(MEAN, FIRST, model=3), *trained(MEAN, SECOND, model=4),
           *trained(at(7, 8, 8), THIRD, model=5)], [4, 6, 8, 10]),
         ([*trained(UNDER, FIRST), *trained(at(5, 4, 6), THIRD)], [2]),
+        # from a checkpoint, in place: of an earlier candidate, and after another network had its turn
+        ([*trained(UNDER, FIRST), *trained(UNDER, SECOND), *trained(FIRST, THIRD)], [2, 6]),
+        ([*trained(UNDER, FIRST), forward(state(), model=1), step(NEAR, model=1), *trained(FIRST, THIRD)], [2, 6]),
+        ([*trained(UNDER, FIRST), *trained(UNDER, SECOND), *trained(NEAR, THIRD)], [4]),
     ],
 )  # fmt: skip
 def test_a_training_may_begin_with_the_average_of_others(events, chain):
@@ -151,7 +155,41 @@ def test_what_was_known_before_a_training_is_nothing_that_it_came_to():
     ],
 )  # fmt: skip
 def test_the_ticket_is_trained_until_it_is_there(events, answer, end, models):
-    assert recorded([*DENSE, *events], weights=answer).training() == (2 if 1 in models else 4, end, models)
+    found = recorded([*DENSE, *events], weights=answer).training()
+    assert (found.start, found.end) == (2 if 1 in models else 4, end) and {part.model for part in found.parts} == models
+
+
+@pytest.mark.parametrize(
+    ("events", "strange"),
+    [
+        ([*A, *trained(at(1, 9, 7), THIRD, model=3)], True), ([*trained(at(1, 9, 7), THIRD, model=3)], False),
+        ([*A, *trained(UNDER, THIRD, model=3)], False), ([*A, *trained(at(5, 4, 4), THIRD, model=3)], True),
+        ([seen_in(at(1, 9, 7), 4), *A, *trained(at(1, 9, 7), THIRD, model=3)], False),
+        ([*A, seen_in(at(1, 9, 7), 4), *trained(at(1, 9, 7), THIRD, model=3)], True),
+        ([*trained(at(1, 9, 7), THIRD, model=3), *A], False),
+    ],
+)  # fmt: skip
+def test_a_beginning_seen_nowhere_after_others_is_strange(events, strange):
+    seen = recorded([*DENSE, *events], weights=THIRD)
+    assert seen.training().strange == strange
+    judged = {judge: verdict(judge, seen) for judge in (training.check_rewinds, training.check_rewinds_rest)}
+    assert judged[training.check_rewinds].startswith("not judged: the training begins") == strange
+    biased = [copy.copy(event) for event in seen.events]
+    for event in biased:
+        if event.model == 3:
+            event.state, event.before = event.state | {"a.bias": torch.tensor([9.0])}, None
+    rest = verdict(training.check_rewinds_rest, recorded(biased, weights=THIRD))
+    assert rest.startswith("not judged: the training begins" if strange else "a.bias differ from .initial")
+
+
+def test_another_network_may_have_its_turn_in_the_tickets_module():
+    alive = at(4, 3, 5, pruned=(1, 1, 1))
+    turn = [forward(alive, model=1), step(alive, model=1), forward(alive, model=1), step(alive, model=1)]
+    seen = recorded([*DENSE, *A, *turn, *trained(FIRST, SECOND)], weights=SECOND)
+    assert verdict(training.check_zero_every_step, seen) == ""
+    revived = [forward(at(8, 9, 9, pruned=(1, 1, 1)), model=1)]
+    seen = recorded([*DENSE, *A, *turn, *trained(FIRST, SECOND), *revived], weights=at(9, 9, 8))
+    assert verdict(training.check_zero_every_step, seen).startswith("3 pruned weights are not 0 at the next use after")
 
 
 def test_others_are_not_the_ticket():
@@ -164,7 +202,7 @@ def test_others_are_not_the_ticket():
     ):
         assert verdict(training.check_zero_every_step, recorded([*DENSE, *where], weights=FIRST)).startswith(got)
         assert bool(got) == bool(verdict(training.check_zero_every_step, recorded([*DENSE, *where], weights=FIRST)))
-    teacher = step(SECOND, by=3, carried=("m",))
+    teacher = step(THIRD, by=3, carried=("m",))
     events = [*DENSE, A[0], teacher, step(FIRST, before=UNDER, by=1, model=1), teacher]
     assert verdict(training.check_rewinds_optimizer, recorded(events, weights=FIRST)) == ""
     later = step(SECOND, by=3, carried=("m",), model=1)

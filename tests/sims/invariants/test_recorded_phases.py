@@ -31,7 +31,7 @@ def left(values, model=0):
 
 ONCE = [use(DENSE), left(DENSE), use(UNDER), left(TRAINED), use(TRAINED), left(TRAINED)]
 TWICE = [*ONCE, use(DENSE), left(DENSE), use(UNDER), left(SECOND), use(SECOND)]
-AGAIN = [left(DENSE), use(DENSE), left(DENSE), use(UNDER | {"b_weight": [[5.5], [0]]}), left(TRAINED)]
+AGAIN = [left(DENSE), use(DENSE), left(DENSE), use(UNDER | {"b_weight": [[4.5], [0]]}), left(TRAINED)]
 THRICE = [*TWICE, *AGAIN]
 
 
@@ -178,7 +178,9 @@ def test_what_came_after_the_answer_is_not_its_training():
     assert verdict(judge, recorded(later, weights=state(**UNDER))) == "", "it is from before its training"
     nowhere = state(a_weight=[[1, 1, 0, 0]])
     assert verdict(judge, recorded(ONCE, weights=nowhere)) == ""
-    assert verdict(judge, recorded([*ONCE, use(DENSE)], weights=nowhere)).startswith("3 pruned weights")
+    alive = TRAINED | {"a_weight": [[6, 5, 7, 8]], "b_weight": [[7], [9]]}
+    assert verdict(judge, recorded([*ONCE, use(alive)], weights=nowhere)).startswith("3 pruned weights")
+    assert verdict(judge, recorded([*ONCE, use(DENSE)], weights=nowhere)) == "", "another network in this module"
 
 
 def test_an_answer_from_before_the_phase_is_not_rewound():

@@ -199,6 +199,7 @@ def test_only_steps_that_can_be_compared_are():
 def test_no_penalty_is_told_only_where_every_step_is_explained():
     for seen, got in ((trained(), "no penalty on the weights that go at any step"), (trained(0.01), "not judged: an")):
         seen.memory[(0, None)] = [Strength(0.0, 0.0)]
+        seen.memory["looks"], seen.names = set(), [NAME]
         assert verdict(penalty.check_schedule, seen, penalty=ramp).startswith(got)
 
 
