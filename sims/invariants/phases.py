@@ -108,7 +108,7 @@ def training(seen: Run) -> Training:
     chain = led_to_the_answer(seen)
     start, end = chain[0].start, len(seen.events)
     stepped = {event.model for event in seen.events[start:] if event.kind == "step" and seen.is_answer(event.state)}
-    more = [phase for phase in phases(seen) if phase.model in stepped and phase.start > start]
+    more = [phase for phase in phases(seen) if phase.model in stepped]
     models = stepped | {phase.model for phase in chain}
     for index, event in enumerate(seen.events):
         if index >= start and event.model in models:
@@ -125,11 +125,9 @@ def training(seen: Run) -> Training:
 def _last(seen: Run, found: list[Phase]) -> Phase:
     """The phase that first came to the answered weights, that began with them, or that came nearest to them."""
     states = {phase: _came_to(seen, phase) for phase in found}
-    first = min(
-        (at, phase) for phase in found for at in [*(i for i, s in states[phase] if seen.is_answer(s)), math.inf]
-    )
-    if first[0] < math.inf:
-        return first[1]
+    came = [(at, phase) for phase in found for at, state in states[phase] if seen.is_answer(state)]
+    if came:
+        return min(came)[1]
     began = [phase for phase in found if seen.is_answer(seen.events[phase.start].state)]
     if began:
         return began[-1]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import check
 from unilth.sims.invariants import finder_training as training
-from unilth.sims.invariants.phases import Phase, led_to_the_answer
+from unilth.sims.invariants.phases import Phase, Training, led_to_the_answer
 from unilth.sims.invariants.reference import Lth
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
@@ -130,6 +130,9 @@ def test_a_training_may_begin_with_the_average_of_others(events, chain):
 def test_a_phase_holds_what_comes_between_its_ends():
     assert [index for index in range(6) if Phase(1, 4, 0).holds(index, 0)] == [2, 3]
     assert not Phase(1, 4, 0).holds(2, 1)
+    whole = Training(2, 7, (Phase(1, 4, 1), Phase(6, 9, 1)), False)
+    assert [index for index in range(10) if whole.holds(index, 1)] == [2, 3, 4, 6, 7]
+    assert not whole.holds(3, 0) and not whole.holds(3, 2)
 
 
 def test_what_was_known_before_a_training_is_nothing_that_it_came_to():
