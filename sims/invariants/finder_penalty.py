@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
-from unilth.sims.invariants.observe import Event
+from unilth.sims.invariants.observe import Event, State
 from unilth.sims.invariants.penalty_reading import (
     VISIBLE,
     Strength,
@@ -25,7 +27,7 @@ LEVELS, NEAR = [VISIBLE * 1.1**grown for grown in range(8)], (0.99, 1.01)
 """Strengths to know the beginning of a ramp by, and how near another one may be told from it by rounding alone."""
 
 FEW = 0.05
-"""Of the weights that the mask keeps so many may be 0 without another mask."""
+"""The share of the weights that may be 0, and not from the start, without a mask."""
 
 
 def _by_one_reading(
@@ -45,7 +47,7 @@ def _by_one_reading(
         raise accused
 
 
-def _pressed(seen: Run, case: Case, judge: Callable[[Steps], None]) -> None:
+def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Steps], None]) -> None:
     """Judge the steps before the ticket is trained, if it is certain that these are those of its own penalty."""
     try:
         end: int | None = seen.final_phase()
@@ -54,38 +56,42 @@ def _pressed(seen: Run, case: Case, judge: Callable[[Steps], None]) -> None:
     try:
         judge(strengths(seen, case, 0, end))
     except Violation as violation:
-        if _others_were_trained(seen, seen.events[:end]):
-            raise NotJudged("others were trained before the ticket, with a penalty of their own or none") from violation
+        if _others_were_trained(seen, seen.events[:end], returns=int(claims.stops_early is not None)):
+            raise NotJudged(
+                "several masks or trainings came before the ticket, so whose steps are whose is not known"
+            ) from violation
         raise
 
 
-def _others_were_trained(seen: Run, events: list[Event]) -> bool:
-    """Whether training began from a start more than once, or was under another mask than the ticket's, or a part of it.
+def _others_were_trained(seen: Run, events: list[Event], returns: int = 0) -> bool:
+    """Whether training began from a start or any state twice, or some weights were 0 already, in stages or for others.
 
-    These are baselines, candidates, controls.
+    Others are baselines, candidates, controls. ``returns``: how often training may go back to what it had learned from
+    already, as early stopping does once.
     """
-    starts, looks, stepped = seen.starts(), seen.looks(), dict[int, bool]()
-    begun, most = 0, 0
+    starts, looks, left = seen.starts(), seen.looks(), dict[int, State]()
+    begun, returned, models, known = 0, 0, set[int](), set[bytes]()
+    few = FEW * sum(kept.numel() for kept in seen.mask.values())
     for index, event in enumerate(events):
         if event.kind == "step":
-            stepped[event.model] = True
+            left[event.model] = event.state
         elif event.learns and index not in looks:
-            if stepped.get(event.model, True) and any(equal_states(event.state, one, seen.names) for one in starts):
-                begun += 1
-            stepped[event.model] = False
-            zeros = {name: event.state[name] == 0 for name in seen.mask}
-            stays, goes = (
-                sum(int((zeros[n] & (kept == k)).sum()) for n, kept in seen.mask.items()) for k in (True, False)
-            )
-            if begun > 1 or goes < most or stays > FEW * sum(int(kept.sum()) for kept in seen.mask.values()):
+            last, new = left.pop(event.model, None), event.model not in models
+            set_back = new or (last is not None and not equal_states(event.state, last, seen.names))
+            here = torch.cat([event.state[name].double().reshape(-1) for name in seen.names]).numpy().tobytes()
+            begun += set_back and any(equal_states(event.state, one, seen.names) for one in starts)
+            returned += set_back and here in known
+            zeros = sum(int(((event.state[name] == 0) & (seen.given[name] != 0)).sum()) for name in seen.mask)
+            if begun > 1 or returned > returns or zeros > few:
                 return True
-            most = goes
+            models.add(event.model)
+            known.add(here)
     return False
 
 
 def check_outside(subject: Subject, case: Case) -> None:
     """Weights that stay, biases and normalisation feel no more than a constant weight decay."""
-    _pressed(run(subject, case), case, _judge_decay)
+    _pressed(run(subject, case), case, subject.claims, _judge_decay)
 
 
 def _judge_decay(steps: Steps) -> None:
@@ -127,7 +133,7 @@ def check_schedule(subject: Subject, case: Case) -> None:
             lambda steps: scale_changes(steps) and _by_powers(schedule, level, first, steps),
         )
 
-    _pressed(seen, case, judge)
+    _pressed(seen, case, subject.claims, judge)
 
 
 def _sets_in(schedule: Callable[[int], float]) -> tuple[float, int | None]:

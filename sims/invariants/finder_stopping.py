@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
+from unilth.sims.invariants.finder_training import largest
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event, State, places
 from unilth.sims.invariants.penalty_reading import VISIBLE, readings, strengths
@@ -61,7 +62,7 @@ def _evaluates(event: Event) -> bool:
 
 def check_stops(subject: Subject, case: Case) -> None:
     """When the patience runs out for the first time, training does not go on from there, but from the best state."""
-    seen, patience = run(subject, case), subject.claims.stops_early
+    seen = run(subject, case)
     if not seen.steps():
         raise NotJudged(seen.nothing_stepped)
     if not evaluations(seen):
@@ -78,20 +79,20 @@ def check_stops(subject: Subject, case: Case) -> None:
     accused: Violation | None = None
     for passes in readings:
         try:
-            return _judge_stop(seen, case, patience, passes)
+            return _judge_stop(seen, case, subject.claims, passes)
         except Violation as violation:
             accused = violation
     if accused:
         raise accused
 
 
-def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int, float, State]]) -> None:
+def _judge_stop(seen: Run, case: Case, claims: Any, all_passes: list[tuple[int, float, State]]) -> None:
     passes, others = _one_a_step(seen, all_passes)
     best = 0
     for number, (index, loss, last) in enumerate(passes):
         if loss < passes[best][1]:
             best = number
-        if number - best < patience:
+        if number - best < claims.stops_early:
             continue
         if _phase_over(seen, case, passes[best][0], index):
             raise NotJudged("the first training ended before its patience ran out")
@@ -108,6 +109,7 @@ def _judge_stop(seen: Run, case: Case, patience: int, all_passes: list[tuple[int
             _judge_restart(seen, following, passes[best][2], last, number - best)
             _judge_epoch(seen, following, passes[: number + 1], best)
             _judge_mixture(seen, following, passes[best][2], last)
+            _judge_mask(seen, claims, learning[0], passes[best][2], last)
         return
     raise NotJudged("the patience never ran out on this problem")
 
@@ -280,6 +282,23 @@ def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> Non
             "of the last",
             expected="the best weights restored, all of them",
         )
+
+
+def _judge_mask(seen: Run, claims: Any, at: int, best: State, last: State) -> None:
+    """Where the ticket is rewound right after the stop, its mask tells with which weights training stopped."""
+    try:
+        begins = seen.final_phase()
+    except NotJudged:
+        return
+    if begins != at or _goes_on_from(seen, seen.events[at], best, last):
+        return
+    if claims.keeps != "largest":
+        raise NotJudged("what follows the stop was rewound, so the weights that it stopped with are not seen")
+    if largest(seen, best, claims.scope):
+        return
+    if largest(seen, last, claims.scope):
+        fail(got="the mask of the last weights", expected="the best weights restored, and the mask taken from them")
+    raise NotJudged("the mask is neither that of the best weights nor that of the last")
 
 
 def _hits(seen: Run, end: int) -> int:

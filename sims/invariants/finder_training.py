@@ -173,7 +173,7 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
     if subject.claims.rewinds and trained:
         start = state_of(seen.result, "initial")
         candidates = [state for state in candidates if not equal_states(state, start, seen.names)]
-    if not any(_largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
+    if not any(largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
         if changed:
             raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
         fail(
@@ -183,7 +183,8 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         )
 
 
-def _largest(seen: Run, state: State, scope: str) -> bool:
+def largest(seen: Run, state: State, scope: str) -> bool:
+    """Whether the weights that the mask keeps are the largest of a state: of all, or of each layer."""
     groups = [list(seen.mask)] if scope == "global" else [[name] for name in seen.mask]
     for names in groups:
         values = torch.cat([state[name].abs().reshape(-1) for name in names])

@@ -84,8 +84,8 @@ def led_to_the_answer(seen: Run) -> list[Phase]:
 class Training(NamedTuple):
     """Where the ticket's training under the mask begins, where it is over, and the phases that it consists of.
 
-    ``strange``: it begins with weights that were seen nowhere, after other networks were trained under this mask. They
-    may have come from these, as a server's do.
+    ``strange``: it begins with weights that no dense training left, and that were not seen before others were trained
+    under this mask. They may have come from these, as a server's do.
     """
 
     start: int
@@ -117,7 +117,8 @@ def training(seen: Run) -> Training:
             elif end < len(seen.events):
                 break
     first, before = seen.events[start].state, [phase.start for phase in phases(seen) if phase.start < start]
-    past = [seen.given, *(event.state for event in seen.events[: min(before, default=0)])]
+    dense = [e.state for e in seen.events[:start] if e.kind == "step" and not seen.pruned_zero(e.state)]
+    past = [seen.given, *dense, *(event.state for event in seen.events[: min(before, default=0)])]
     strange = bool(before) and not any(seen.same_under_mask(state, first) for state in past)
     return Training(start, end, tuple(dict.fromkeys([*chain, *more])), strange)
 

@@ -26,24 +26,35 @@ PART, FULL, WRONG = state(a_weight=[[4, 3, 0, 2]]), state(**PRUNED), state(a_wei
         ([forward(state()), step(MOVED), forward(state(), model=1)], True),
         ([forward(state()), step(MOVED), forward(MOVED, model=1)], False),
         ([forward(state()), step(MOVED), forward(state(), learns=False)], False),
-        ([forward(MOVED), step(PART), forward(PART), step(FULL), forward(FULL)], False),  # more and more
-        ([forward(MOVED), step(FULL), forward(FULL), step(PART), forward(PART)], True),
-        ([forward(MOVED), step(PART), forward(PART), step(MOVED), forward(MOVED, model=1)], True),
+        ([forward(MOVED), step(FULL), forward(FULL)], True),  # a mask, and there is another one later
+        ([forward(MOVED), step(FULL), forward(FULL, learns=False)], False),
         ([forward(MOVED), step(WRONG), forward(WRONG)], True),
-        ([forward(MOVED), step(WRONG), forward(WRONG, learns=False)], False),
+        ([forward(MOVED), step(OTHER), forward(OTHER), step(PART), forward(MOVED), step(OTHER)], True),  # again
+        ([forward(MOVED), step(OTHER), forward(MOVED, model=1)], True),
+        ([forward(MOVED), step(MOVED), forward(MOVED), step(OTHER)], False),  # a step that moves nothing
+        ([forward(MOVED), step(OTHER), forward(OTHER), forward(MOVED), step(OTHER)], False),  # on the way to the step
+        ([forward(MOVED), step(OTHER), forward(state(a_weight=[[4, 3, 2, 1]]))], False),  # best weights, restored
     ],
 )  # fmt: skip
 def test_other_trainings_are_told_by_where_they_begin_and_by_their_masks(events, others):
     assert _others_were_trained(recorded(events), events) == others
 
 
-def test_a_few_weights_that_are_kept_may_be_0():
+def test_early_stopping_goes_back_once():
+    on = [forward(MOVED), step(OTHER), forward(OTHER), step(PART)]
+    first = [forward(state()), step(MOVED)]
+    for returns, others in ((0, True), (1, False)):
+        assert _others_were_trained(recorded([*first, *on, *on]), [*first, *on, *on], returns) == others
+    assert _others_were_trained(recorded([*first, *on, *on, *on]), [*first, *on, *on, *on], 1)
+
+
+def test_a_few_weights_may_be_0():
     many = torch.arange(1.0, 41.0).reshape(1, 40)
-    for zeros, others in ((int(FEW * 20), False), (int(FEW * 20) + 1, True)):
-        mask = {"a.weight": [[1] * 20 + [0] * 20]}
+    many[0, 20:30] = 0  # from the start
+    for zeros, others in ((int(FEW * 40), False), (int(FEW * 40) + 1, True)):
         weights = many.clone()
         weights[0, :zeros] = 0
-        seen = recorded([forward({"a.weight": weights})], mask=mask)
+        seen = recorded([forward({"a.weight": weights})], mask={"a.weight": [[1] * 20 + [0] * 20]})
         seen.names, seen.given = ["a.weight"], {"a.weight": many}
         assert _others_were_trained(seen, seen.events) == others
 
@@ -83,6 +94,35 @@ class RandomMaskBetween(PressedTicket):
         super().apply()
 
 
+class TwoRounds(PressedTicket):
+    """The smaller half of what goes is pressed and cut off first: what is pressed then is not all that goes."""
+
+    def search(self):
+        asked, self.sparsity = self.sparsity, self.sparsity / 2
+        super().search()
+        self.masks.append(self.mask)
+        self.sparsity = asked
+        super().search()
+
+
+class PlainL2First(PressedTicket):
+    """A baseline with constant L2 begins where the press will begin."""
+
+    plain = 0.0
+
+    def choose(self, sparsity):
+        dense, self.plain = self.remember(), 0.05
+        self.train(2)
+        self.network.load_state_dict(dense)
+        self.plain = 0.0
+        return super().choose(sparsity)
+
+    def before_step(self, optimizer):
+        for weight in self.network.parameters():
+            weight.grad.add_(self.plain * weight.detach())
+        super().before_step(optimizer)
+
+
 class DenseBaselineFirst(PressedTicket):
     def search(self):
         compare(self, {name: torch.ones_like(kept) for name, kept in self.mask.items()})
@@ -94,11 +134,17 @@ class DenseBaselineFirst(PressedTicket):
     [
         (DenseBaselineAfterwards, "passed", ""),
         (HalfAsHard, "violated", "a penalty of 0.01 at step 1"),
-        (RandomMaskBetween, "not-applicable", "others were trained before the ticket"),
+        (RandomMaskBetween, "not-applicable", "several masks or trainings came before the ticket"),
         (DenseBaselineFirst, "passed", ""),
+        (TwoRounds, "not-applicable", "several masks or trainings came before the ticket"),
     ],
     ids=lambda one: getattr(one, "__name__", None),
 )
 def test_a_penalty_is_judged_by_the_steps_of_its_ticket(finder, status, got):
     (row,) = check(PRESSED(finder), budget="quick", only="finder-penalty-schedule", seed=5).invariants
     assert row.status == status and (row.got or row.note or "").startswith(got), row
+
+
+def test_a_constant_penalty_of_a_baseline_is_not_the_tickets():
+    (row,) = check(PRESSED(PlainL2First), budget="quick", only="finder-penalty-outside-mask", seed=5).invariants
+    assert row.status == "not-applicable" and row.note.startswith("several masks or trainings"), row

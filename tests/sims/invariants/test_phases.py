@@ -170,6 +170,8 @@ def test_the_ticket_is_trained_until_it_is_there(events, answer, end, models):
         ([seen_in(at(1, 9, 7), 4), *A, *trained(at(1, 9, 7), THIRD, model=3)], False),
         ([*A, seen_in(at(1, 9, 7), 4), *trained(at(1, 9, 7), THIRD, model=3)], True),
         ([*trained(at(1, 9, 7), THIRD, model=3), *A], False),
+        ([*A, step(at(1, 9, 7, pruned=(1, 1, 1))), *trained(at(1, 9, 7), THIRD, model=3)], False),  # it was dense
+        ([*A, step(at(1, 9, 7)), *trained(at(1, 9, 7), THIRD, model=3)], True),  # a server's step under the mask
     ],
 )  # fmt: skip
 def test_a_beginning_seen_nowhere_after_others_is_strange(events, strange):

@@ -112,6 +112,31 @@ def test_stopping_goes_on_from_the_best_weights():
     assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
 
 
+LAYER = {"stops_early": 2, "keeps": "largest", "scope": "layer"}
+
+
+@pytest.mark.parametrize(
+    ("best", "last", "claims", "got"),
+    [
+        ([9, 8, 2, 1], [1, 2, 8, 9], LAYER, ""), ([1, 2, 8, 9], [9, 8, 2, 1], LAYER, "the mask of the last weights"),
+        ([9, 8, 2, 1], [8, 9, 1, 2], LAYER, ""), ([1, 2, 8, 9], [1, 5, 8, 9], LAYER, "not judged: the mask is"),
+        ([1, 2, 8, 9], [9, 8, 2, 1], {"stops_early": 2}, "not judged: what follows the stop was rewound"),
+        ([4, 3, 8, 9], [9, 8, 2, 1], LAYER, ""),  # not rewound
+    ],
+)  # fmt: skip
+def test_a_mask_tells_which_weights_a_rewound_ticket_stopped_with(best, last, claims, got):
+    states = [state(a_weight=[weights]) for weights in ([9, 9, 9, 9], [6, 6, 6, 6], best, [5, 5, 5, 5], last)]
+    events = []
+    for before, now, loss in zip(states, states[1:], (1.0, 0.5, 0.6, 0.7), strict=False):
+        events += [learns(before), step(now, by=0), look(now, loss)]
+    seen = recorded([*events, forward(state(**PRUNED)), step(state(**PRUNED), by=2)])
+    seen.given = states[0]
+    evaluated = [index for index, _, _ in stops.evaluations(seen)]
+    seen.memory |= {(first, end): [Strength(0.0, 0.0)] for first in evaluated for end in evaluated}
+    found = verdict(stops.check_stops, seen, **claims)
+    assert found.startswith(got) and bool(found) == bool(got)
+
+
 def test_a_probe_that_is_taken_back_is_not_judged():
     worse = epochs(1.0, 0.5, 0.6, 0.7)
     from_last, probed = "training goes on from the last weights", "not judged: after the stop something was trained"
