@@ -14,6 +14,7 @@ from unilth.sims.invariants.reference import PressedTicket, ramp
 from unilth.sims.invariants.twins_finder import PRESSED
 
 OTHER, MOVED = state(a_weight=[[3, 1, 4, 1]]), state(a_weight=[[4, 3, 2, 2]])
+DRAWN = state(a_weight=[[1, -2, 1, -2]], b_weight=[[1], [-1]])
 PART, FULL, WRONG = state(a_weight=[[4, 3, 0, 2]]), state(**PRUNED), state(a_weight=[[0, 3, 1, 2]])
 
 
@@ -25,6 +26,7 @@ PART, FULL, WRONG = state(a_weight=[[4, 3, 0, 2]]), state(**PRUNED), state(a_wei
         ([forward(state()), forward(state()), step(MOVED)], False),  # two passes for one step
         ([forward(state()), step(MOVED), forward(state(), model=1)], True),
         ([forward(state()), step(MOVED), forward(MOVED, model=1)], False),
+        ([forward(state()), step(MOVED), forward(DRAWN, model=1)], True),  # a start of its own
         ([forward(state()), step(MOVED), forward(state(), learns=False)], False),
         ([forward(MOVED), step(FULL), forward(FULL)], True),  # a mask, and there is another one later
         ([forward(MOVED), step(FULL), forward(FULL, learns=False)], False),
@@ -46,10 +48,11 @@ def test_early_stopping_goes_back_once():
     for returns, others in ((0, True), (1, False)):
         assert _others_were_trained(recorded([*first, *on, *on]), [*first, *on, *on], returns) == others
     assert _others_were_trained(recorded([*first, *on, *on, *on]), [*first, *on, *on, *on], 1)
+    assert _others_were_trained(recorded([*first, *on, *on]), [*first, *on, *on]), "never, unless it is said"
 
 
 def test_a_few_weights_may_be_0():
-    many = torch.arange(1.0, 41.0).reshape(1, 40)
+    many = -torch.arange(1.0, 41.0).reshape(1, 40)
     many[0, 20:30] = 0  # from the start
     for zeros, others in ((int(FEW * 40), False), (int(FEW * 40) + 1, True)):
         weights = many.clone()

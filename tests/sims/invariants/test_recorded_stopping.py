@@ -135,6 +135,9 @@ def test_a_mask_tells_which_weights_a_rewound_ticket_stopped_with(best, last, cl
     seen.memory |= {(first, end): [Strength(0.0, 0.0)] for first in evaluated for end in evaluated}
     found = verdict(stops.check_stops, seen, **claims)
     assert found.startswith(got) and bool(found) == bool(got)
+    seen.events.insert(len(events), forward(state(a_weight=[[7, 7, 7, 7]])))
+    seen.memory = {key: value for key, value in seen.memory.items() if isinstance(key, tuple)}
+    assert verdict(stops.check_stops, seen, **claims) == "", "something else follows first"
 
 
 def test_a_probe_that_is_taken_back_is_not_judged():
