@@ -49,10 +49,7 @@ def _by_one_reading(
 
 def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Steps], None]) -> None:
     """Judge the steps before the ticket is trained, if it is certain that these are those of its own penalty."""
-    try:
-        end: int | None = seen.final_phase()
-    except NotJudged:
-        end = None
+    end = seen.ticket_begins()
     try:
         judge(strengths(seen, case, 0, end))
     except Violation as violation:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.globals import global_state, one_thread
-from unilth.sims.invariants.invariant import Case, Subject, fail
+from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.looks import looks
 from unilth.sims.invariants.observe import Event, Observer, State
 from unilth.sims.invariants.phases import Training, training
@@ -141,6 +141,13 @@ class Run:
     def final_phase(self) -> int:
         """Index of the pass with which that training begins."""
         return self.training().start
+
+    def ticket_begins(self) -> int | None:
+        """The same; None where there is no such training, or none was seen."""
+        try:
+            return self.final_phase()
+        except NotJudged:
+            return None
 
 
 def changed_by_hand(seen: Run, end: int) -> bool:

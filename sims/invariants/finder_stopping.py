@@ -123,13 +123,10 @@ def _judge_probe(seen: Run, learning: list[int], evaluated: list[int], best: Sta
     end = evaluated[0]
     if not _goes_on_from(seen, seen.events[learning[0]], last, best):
         return
-    try:
-        begins = seen.final_phase()
-    except NotJudged:
-        begins = len(seen.events)
+    begins = seen.ticket_begins()
     for at in learning:
         stepped = any(event.kind == "step" for event in seen.events[end:at])
-        if at > begins or any(end < index < at for index in evaluated):
+        if (begins is not None and at > begins) or any(end < index < at for index in evaluated):
             return
         if stepped and _goes_on_from(seen, seen.events[at], best, last):
             raise NotJudged("after the stop something was trained and taken back, as a probe is")
@@ -286,11 +283,7 @@ def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> Non
 
 def _judge_mask(seen: Run, claims: Any, at: int, best: State, last: State) -> None:
     """Where the ticket is rewound right after the stop, its mask tells with which weights training stopped."""
-    try:
-        begins = seen.final_phase()
-    except NotJudged:
-        return
-    if begins != at or _goes_on_from(seen, seen.events[at], best, last):
+    if seen.ticket_begins() != at or _goes_on_from(seen, seen.events[at], best, last):
         return
     if claims.keeps != "largest":
         raise NotJudged("what follows the stop was rewound, so the weights that it stopped with are not seen")

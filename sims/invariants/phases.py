@@ -63,18 +63,8 @@ def _set_back(seen: Run, left: State | None, now: State, start: int) -> bool:
     return any(seen.same_under_mask(state, now) for state in (seen.given, *before))
 
 
-def led_to_the_answer(seen: Run) -> list[Phase]:
-    """The phase that led to the answer, and before it those that it goes on from, the earliest first.
-
-    Raises NotJudged if there is none: then nothing was trained under the final mask, or nothing could be seen.
-    """
-    if not seen.steps():
-        raise NotJudged(seen.nothing_stepped)
-    if not any(bool((~kept).any()) for kept in seen.mask.values()):
-        raise NotJudged("nothing was pruned")
-    found = phases(seen)
-    if not found:
-        raise NotJudged("nothing was trained after the mask was applied")
+def led_to_the_answer(seen: Run, found: list[Phase]) -> list[Phase]:
+    """Of all phases (one at least) that which led to the answer, and before it those that it goes on from."""
     chain = [_unslipped(seen, found, _last(seen, found))]
     while (earlier := _goes_on(seen, found, chain[0])) is not None:
         chain.insert(0, _unslipped(seen, found, earlier))
@@ -103,12 +93,19 @@ def training(seen: Run) -> Training:
     """From the first of the phases that led to the answer to the last event that saw it in a row.
 
     A model also took part if one of its steps led to the answered weights, with or without the mask. Raises NotJudged
-    as `led_to_the_answer` does.
+    if there is none: then nothing was trained under the final mask, or nothing could be seen.
     """
-    chain = led_to_the_answer(seen)
+    if not seen.steps():
+        raise NotJudged(seen.nothing_stepped)
+    if not any(bool((~kept).any()) for kept in seen.mask.values()):
+        raise NotJudged("nothing was pruned")
+    found = phases(seen)
+    if not found:
+        raise NotJudged("nothing was trained after the mask was applied")
+    chain = led_to_the_answer(seen, found)
     start, end = chain[0].start, len(seen.events)
     stepped = {event.model for event in seen.events[start:] if event.kind == "step" and seen.is_answer(event.state)}
-    more = [phase for phase in phases(seen) if phase.model in stepped]
+    more = [phase for phase in found if phase.model in stepped]
     models = stepped | {phase.model for phase in chain}
     for index, event in enumerate(seen.events):
         if index >= start and event.model in models:
@@ -116,7 +113,7 @@ def training(seen: Run) -> Training:
                 end = index
             elif end < len(seen.events):
                 break
-    first, before = seen.events[start].state, [phase.start for phase in phases(seen) if phase.start < start]
+    first, before = seen.events[start].state, [phase.start for phase in found if phase.start < start]
     dense = [e.state for e in seen.events[:start] if e.kind == "step" and not seen.pruned_zero(e.state)]
     past = [seen.given, *dense, *(event.state for event in seen.events[: min(before, default=0)])]
     strange = bool(before) and not any(seen.same_under_mask(state, first) for state in past)

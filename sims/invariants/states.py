@@ -46,7 +46,7 @@ class Table:
     """
 
     def __init__(self, events: list[Event], given: State, names: list[str]) -> None:
-        self.names, self.events = names, events
+        self.names = names
         first = dict[tuple[int, int], int]()
         for at, event in enumerate(events):
             first.setdefault((event.model, id(event.state)), at)

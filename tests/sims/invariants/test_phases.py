@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step, verdict
 from unilth.sims.invariants import check
 from unilth.sims.invariants import finder_training as training
-from unilth.sims.invariants.phases import Phase, Training, led_to_the_answer
+from unilth.sims.invariants.phases import Phase, Training, led_to_the_answer, phases
 from unilth.sims.invariants.reference import Lth
 from unilth.sims.invariants.twins_finder import ONE_SHOT, OneShot
 
@@ -124,7 +124,7 @@ def test_a_phase_ends_where_the_weights_are_set_back(events, answer, start):
 )  # fmt: skip
 def test_a_training_may_begin_with_the_average_of_others(events, chain):
     seen = recorded([*DENSE, *events], weights=THIRD)
-    assert [phase.start for phase in led_to_the_answer(seen)] == chain and seen.final_phase() == chain[0]
+    assert [phase.start for phase in led_to_the_answer(seen, phases(seen))] == chain and seen.final_phase() == chain[0]
 
 
 def test_a_phase_holds_what_comes_between_its_ends():
