@@ -94,7 +94,8 @@ class TicketFinder:
             is the first training that stops, and it counts from its first epoch on, by the loss over the whole split.
             Judged where training minimises cross-entropy, whose value on the split is then the loss that is meant.
         nested: the masks of the rounds, ``.masks`` of the result, only ever lose weights.
-        penalty: the schedule (step -> lambda) by which an L2 penalty presses on the weights that go, and on no other.
+        penalty: the schedule (step -> lambda) by which an L2 penalty presses on the weights that go, and on no other;
+            in rounds, by their ``.masks``, each from the beginning or going on.
         no_empty_layer: every layer keeps at least one weight.
     """
 

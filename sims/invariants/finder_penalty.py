@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-import torch
-
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
-from unilth.sims.invariants.finder_run import Run, equal_states, run
+from unilth.sims.invariants.finder_run import Run, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
-from unilth.sims.invariants.observe import Event, State
+from unilth.sims.invariants.observe import Event
 from unilth.sims.invariants.penalty_reading import (
     VISIBLE,
     Strength,
@@ -20,14 +19,12 @@ from unilth.sims.invariants.penalty_reading import (
     scale_changes,
     strengths,
 )
+from unilth.sims.invariants.penalty_rounds import Round, one_round, others_were_trained, rounds
 
 Steps = list[Strength | None]
 
 LEVELS, NEAR = [VISIBLE * 1.1**grown for grown in range(8)], (0.99, 1.01)
 """Strengths to know the beginning of a ramp by, and how near another one may be told from it by rounding alone."""
-
-FEW = 0.05
-"""The share of the weights that may be 0, and not from the start, without a mask."""
 
 
 def _by_one_reading(
@@ -47,43 +44,34 @@ def _by_one_reading(
         raise accused
 
 
-def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Steps], None]) -> None:
-    """Judge the steps before the ticket is trained, if it is certain that these are those of its own penalty."""
-    end = seen.ticket_begins()
-    try:
-        judge(strengths(seen, case, 0, end))
-    except Violation as violation:
-        if _others_were_trained(seen, seen.events[:end], returns=int(claims.stops_early is not None)):
-            raise NotJudged(
-                "several masks or trainings came before the ticket, so whose steps are whose is not known"
-            ) from violation
-        raise
+def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Round, Steps], None]) -> None:
+    """Judge the steps before the ticket is trained, round by round where it gives the masks of several.
 
-
-def _others_were_trained(seen: Run, events: list[Event], returns: int = 0) -> bool:
-    """Whether training began from a start or any state twice, or some weights were 0 already, in stages or for others.
-
-    Others are baselines, candidates, controls. ``returns``: how often training may go back to what it had learned from
-    already, as early stopping does once.
+    Nothing is accused where it is not certain that these are the steps of its own penalty, nor, where the rounds do not
+    agree, if everything before the ticket does as one: then the earlier masks may have been noted only.
     """
-    starts, looks, left = seen.starts(), seen.looks(), dict[int, State]()
-    begun, returned, models, known = 0, 0, set[int](), set[bytes]()
-    few = FEW * sum(kept.numel() for kept in seen.mask.values())
-    for index, event in enumerate(events):
-        if event.kind == "step":
-            left[event.model] = event.state
-        elif event.learns and index not in looks:
-            last, new = left.pop(event.model, None), event.model not in models
-            set_back = new or (last is not None and not equal_states(event.state, last, seen.names))
-            here = torch.cat([event.state[name].double().reshape(-1) for name in seen.names]).numpy().tobytes()
-            begun += set_back and any(equal_states(event.state, one, seen.names) for one in starts)
-            returned += set_back and here in known
-            zeros = sum(int(((event.state[name] == 0) & (seen.given[name] != 0)).sum()) for name in seen.mask)
-            if begun > 1 or returned > returns or zeros > few:
-                return True
-            models.add(event.model)
-            known.add(here)
-    return False
+    everything, several = one_round(seen), rounds(seen)
+    unread: NotJudged | None = None
+    for one in several or [everything]:
+        try:
+            judge(one, _read(one, case))
+        except NotJudged as reason:
+            unread = unread or reason
+        except Violation as violation:
+            if several:
+                with suppress(Violation, NotJudged):
+                    return judge(everything, _read(everything, case))
+            if others_were_trained(one, returns=int(claims.stops_early is not None)):
+                raise NotJudged(
+                    "several masks or trainings came before the ticket, so whose steps are whose is not known"
+                ) from violation
+            raise
+    if unread is not None:
+        raise unread
+
+
+def _read(one: Round, case: Case) -> Steps:
+    return strengths(one.run, case, one.first, one.last)
 
 
 def check_outside(subject: Subject, case: Case) -> None:
@@ -91,7 +79,7 @@ def check_outside(subject: Subject, case: Case) -> None:
     _pressed(run(subject, case), case, subject.claims, _judge_decay)
 
 
-def _judge_decay(steps: Steps) -> None:
+def _judge_decay(_: Round, steps: Steps) -> None:
     _by_one_reading(_judge_outside, steps)
     if None in steps and _ramp(steps)[1] is None:
         raise NotJudged("the steps at which the penalty presses could not be read")
@@ -120,14 +108,14 @@ def check_schedule(subject: Subject, case: Case) -> None:
     if first is None:
         raise NotJudged("the declared schedule is 0 for a million steps")
 
-    def judge(found: Steps) -> None:
+    def judge(one: Round, found: Steps) -> None:
         odd = next(((i, step.odd) for i, step in enumerate(found) if step is not None and step.odd), None)
         if odd is not None:
             fail(got=f"{odd[1]}, at optimizer step {odd[0] + 1}", expected="lambda w on all of them, with one lambda")
         _by_one_reading(
-            lambda steps: _judge_schedule(seen, schedule, level, first, steps),
+            lambda steps: _judge_schedule(one, schedule, level, first, steps),
             found,
-            lambda steps: scale_changes(steps) and _by_powers(schedule, level, first, steps),
+            lambda steps: scale_changes(steps) and (one.later or _by_powers(schedule, level, first, steps)),
         )
 
     _pressed(seen, case, subject.claims, judge)
@@ -183,12 +171,14 @@ def _ramp(found: Steps, level: float = VISIBLE) -> tuple[list[float | None], int
     return extra, next((i for i, strength in enumerate(extra) if strength is not None and strength > level), None)
 
 
-def _judge_schedule(seen: Run, schedule: Callable[[int], float], level: float, first: int, found: Steps) -> None:
+def _judge_schedule(one: Round, schedule: Callable[[int], float], level: float, first: int, found: Steps) -> None:
     extra, start = _ramp(found, level)
+    if one.later and _goes_on(schedule, extra, sum(event.kind == "step" for event in one.past())):
+        return
     if start is None:
-        if None in extra or _moved_by_hand(seen):
+        if None in extra or _moved_by_hand(one.alone()):
             raise NotJudged("not every gradient could be read, or weights are changed outside the optimizer as well")
-        if moved_otherwise(seen):
+        if moved_otherwise(one.alone()):
             raise NotJudged("an optimizer may move the weights that go by more than the gradients that were seen")
         fail(
             got="no penalty on the weights that go at any step",
@@ -200,8 +190,27 @@ def _judge_schedule(seen: Run, schedule: Callable[[int], float], level: float, f
         if strength is None:
             continue
         wanted = schedule(number)
-        if abs(strength - wanted) > 2e-3 * wanted + VISIBLE:
+        if not _agrees(strength, wanted):
             fail(got=f"a penalty of {strength:.5g} at step {number} of the ramp", expected=f"{wanted:.5g}, as declared")
+
+
+def _goes_on(schedule: Callable[[int], float], extra: list[float | None], past: int) -> bool:
+    """Whether a later round's penalty is a stretch of the schedule that begins with a step that may be over by then."""
+    start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
+    if start is None:
+        return False
+    declared = list[float]()
+    with suppress(Exception):  # a table that ends
+        declared += (schedule(number) for number in range(past + len(extra)))
+    pressed = [(i, strength) for i, strength in enumerate(extra[start:]) if strength is not None]
+    return any(
+        all(_agrees(strength, declared[number + i]) for i, strength in pressed)
+        for number in range(len(declared) - pressed[-1][0])
+    )
+
+
+def _agrees(strength: float, wanted: float) -> bool:
+    return abs(strength - wanted) <= 2e-3 * wanted + VISIBLE
 
 
 def _moved_by_hand(seen: Run) -> bool:
@@ -217,8 +226,8 @@ def _moved_by_hand(seen: Run) -> bool:
         if before is None or now is None or seen.pruned_zero(now):
             continue
         if any(
-            bool(((now[name] != before.state[name]) & (now[name] != seen.given[name]))[~kept].any())
-            for name, kept in seen.mask.items()
+            bool(((now[name] != before.state[name]) & (now[name] != seen.given[name]))[gone].any())
+            for name, gone in seen.goes().items()
         ):
             return True
     return False

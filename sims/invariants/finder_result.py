@@ -212,7 +212,7 @@ def check_no_empty_layer(subject: Subject, case: Case) -> None:
 def check_nested(subject: Subject, case: Case) -> None:
     """The masks of the rounds only lose weights, and the last is the ticket's."""
     seen = run(subject, case)
-    masks = _rounds(seen)
+    masks = round_masks(seen)
     for number, (before, after) in enumerate(itertools.pairwise(masks), start=1):
         revived = sum(int((after[name] & ~before[name]).sum()) for name in after)
         if revived:
@@ -224,8 +224,8 @@ def check_nested(subject: Subject, case: Case) -> None:
         fail(got="the last of .masks differs from .mask", expected="the same mask")
 
 
-def _rounds(seen: Run) -> list[State]:
-    """The masks of the rounds, each of which has the form of the ticket's."""
+def round_masks(seen: Run) -> list[State]:
+    """The masks of the rounds, ``.masks`` of the answer; a violation if one has not the form of the ticket's."""
     masks = getattr(seen.result, "masks", None)
     if masks is None or (isinstance(masks, list | tuple) and not masks):
         fail(got="no .masks in the answer", expected=".masks, the mask of each round, as nested=True claims")

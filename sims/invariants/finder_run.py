@@ -26,7 +26,10 @@ PARALLEL, GROWN = 1e-10, 1e-3
 
 @dataclass
 class Run:
-    """What a finder was given, what it answered and what was seen meanwhile."""
+    """What a finder was given, what it answered and what was seen meanwhile.
+
+    ``within``: where only one round of it is meant, the mask of the round before.
+    """
 
     network: nn.Module
     given: State
@@ -41,6 +44,7 @@ class Run:
     optimizer_state: list[tuple[str, str, Tensor]] = field(default_factory=list)
     memory: dict[Any, Any] = field(default_factory=dict)
     blind: bool = False
+    within: State | None = None
 
     @property
     def nothing_stepped(self) -> str:
@@ -54,6 +58,10 @@ class Run:
         """The result's mask."""
         mask: State = self.result.mask
         return mask
+
+    def goes(self) -> State:
+        """Where the mask prunes what was there before."""
+        return {name: ~kept if self.within is None else self.within[name] & ~kept for name, kept in self.mask.items()}
 
     def steps(self) -> list[Event]:
         """The optimizer steps that were seen."""

@@ -132,12 +132,16 @@ def moved_otherwise(seen: Run) -> bool:
             continue
         if earlier is not None and earlier.before is None:  # the network's first pass was in the closure of that step
             continue
-        if any(not _obeys(kept, event, earlier, name) for name, kept in seen.mask.items() if name in event.grads):
+        if any(
+            not _obeys(kept, goes, event, earlier, name)
+            for (name, kept), goes in zip(seen.mask.items(), seen.goes().values(), strict=True)
+            if name in event.grads
+        ):
             return True
     return False
 
 
-def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool:
+def _obeys(kept: Tensor, gone: Tensor, event: Event, earlier: Event | None, name: str) -> bool:
     """Whether the weights of a tensor that go moved by the rule that is read from those that stay.
 
     The rule: a movement is a sum of multiples of the gradient, the weight, and the last gradient and movement. That is
@@ -145,7 +149,7 @@ def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool
     is known of what it does to the weights that go.
     """
     gradient, weight, moved = _movement(event, name)
-    if kept.all() or not bool(moved.any()):
+    if not gone.any() or not bool(moved.any()):
         return True
     columns = [gradient, weight]
     if earlier is not None and name in earlier.grads:
@@ -153,13 +157,13 @@ def _obeys(kept: Tensor, event: Event, earlier: Event | None, name: str) -> bool
     columns = [column / column.norm() for column in columns if bool(column.any())]
     if int(kept.sum()) < FEW * len(columns) or not bool(gradient.any()):
         return False
-    stays, goes = (torch.stack([column[part] for column in columns], dim=1) for part in (kept, ~kept))
+    stays, goes = (torch.stack([column[part] for column in columns], dim=1) for part in (kept, gone))
     rule = torch.linalg.lstsq(stays, moved[kept][:, None]).solution[:, 0]
     rate = float(rule[0] / gradient.norm())
     if rate >= 0 or not _explained(moved[kept], stays @ rule):
         return False
-    left = weight[~kept]
-    pressed = float((moved[~kept] - goes @ rule) @ left / rate)
+    left = weight[gone]
+    pressed = float((moved[gone] - goes @ rule) @ left / rate)
     return abs(pressed) <= VISIBLE * float(left @ left)
 
 
@@ -194,7 +198,7 @@ def _strength(seen: Run, fresh: nn.Module, before: Event, after: Event) -> Stren
     }
     goes, stays = (
         {name: tuple(part[kept] for part in known[name]) for name, kept in masks.items() if name in known}
-        for masks in ({name: ~kept for name, kept in seen.mask.items()}, seen.mask)
+        for masks in (seen.goes(), seen.mask)
     )
     rest = {name: tuple(part.reshape(-1) for part in known[name]) for name in known if name not in seen.mask}
     if not goes:

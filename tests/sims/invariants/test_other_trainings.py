@@ -9,13 +9,18 @@ import torch
 
 from tests.sims.invariants.recorded import PRUNED, forward, recorded, state, step
 from unilth.sims.invariants import check
-from unilth.sims.invariants.finder_penalty import FEW, _others_were_trained
+from unilth.sims.invariants.penalty_rounds import FEW, Round, others_were_trained
 from unilth.sims.invariants.reference import PressedTicket, ramp
 from unilth.sims.invariants.twins_finder import PRESSED
 
 OTHER, MOVED = state(a_weight=[[3, 1, 4, 1]]), state(a_weight=[[4, 3, 2, 2]])
 DRAWN = state(a_weight=[[1, -2, 1, -2]], b_weight=[[1], [-1]])
 PART, FULL, WRONG = state(a_weight=[[4, 3, 0, 2]]), state(**PRUNED), state(a_weight=[[0, 3, 1, 2]])
+
+
+def alone(events):
+    """Events before a ticket, as its only round."""
+    return Round(recorded(events))
 
 
 @pytest.mark.parametrize(
@@ -39,16 +44,16 @@ PART, FULL, WRONG = state(a_weight=[[4, 3, 0, 2]]), state(**PRUNED), state(a_wei
     ],
 )  # fmt: skip
 def test_other_trainings_are_told_by_where_they_begin_and_by_their_masks(events, others):
-    assert _others_were_trained(recorded(events), events) == others
+    assert others_were_trained(alone(events)) == others
 
 
 def test_early_stopping_goes_back_once():
     on = [forward(MOVED), step(OTHER), forward(OTHER), step(PART)]
     first = [forward(state()), step(MOVED)]
     for returns, others in ((0, True), (1, False)):
-        assert _others_were_trained(recorded([*first, *on, *on]), [*first, *on, *on], returns) == others
-    assert _others_were_trained(recorded([*first, *on, *on, *on]), [*first, *on, *on, *on], 1)
-    assert _others_were_trained(recorded([*first, *on, *on]), [*first, *on, *on]), "never, unless it is said"
+        assert others_were_trained(alone([*first, *on, *on]), returns) == others
+    assert others_were_trained(alone([*first, *on, *on, *on]), 1)
+    assert others_were_trained(alone([*first, *on, *on])), "never, unless it is said"
 
 
 def test_a_few_weights_may_be_0():
@@ -59,7 +64,7 @@ def test_a_few_weights_may_be_0():
         weights[0, :zeros] = 0
         seen = recorded([forward({"a.weight": weights})], mask={"a.weight": [[1] * 20 + [0] * 20]})
         seen.names, seen.given = ["a.weight"], {"a.weight": many}
-        assert _others_were_trained(seen, seen.events) == others
+        assert others_were_trained(Round(seen)) == others
 
 
 def compare(ticket, mask, start=None):
