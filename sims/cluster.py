@@ -26,7 +26,7 @@ from unilth.sims.pool import Event, Pool
 from unilth.sims.records import DamagedRecord
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
-from unilth.sims.sweep import CHECK, RUN, Summary, keep_campaign, plan
+from unilth.sims.sweep import CHECK, RUN, Summary, compare_data, keep_campaign, plan
 from unilth.sims.tally import Progress, Tally
 from unilth.sims.work import failure, note_failure, worked, write_whole
 
@@ -143,6 +143,8 @@ def sweep_on_slurm(
             shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
             jobs |= _submit(store, cluster, campaign.name, shares)
             write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")
+        elif check is not None and not todo.left:
+            compare_data(todo, data_dir, None)
         tally = Tally(todo.finished, todo.left, workers * count)
         waiting = list(todo.left)
         while waiting:

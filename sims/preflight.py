@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from unilth.errors import UserError
@@ -38,6 +38,19 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
             data.part(spec.examples)
         networks.build(spec.network, data.shape, data.classes, stream(0, "initial"), batch=spec.batch)
         built.add(kind)
+
+
+def same_data(known: Iterable[Known], data_dir: Path, say: Callable[[str], None] | None = None) -> None:
+    """UserError where the data in ``data_dir`` are others than finished runs had; said where they cannot be read."""
+    known = list(known)
+    for name in dict.fromkeys(name for name, *_ in known):
+        try:
+            data = load(name, data_dir)
+        except UserError as error:
+            if say:
+                say(f"{error}: the data are not compared with those of the finished runs")
+        else:
+            _compare(data, known)
 
 
 def _fits(spec: RunSpec, data: Dataset) -> None:

@@ -101,7 +101,8 @@ def sweep(
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: one a core).
 
-    ``device`` is auto, cpu, cuda or cuda:N; the workers share the GPUs in turn, so several tickets train on each.
+    ``device`` is auto, cpu, cuda or cuda:N; the workers share the GPUs in turn, so several tickets train on each. Where
+    nothing is left to do and a ``data_dir`` is given, its data are compared with those of the finished runs.
 
     ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...,
     say=...)`` returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
@@ -138,10 +139,20 @@ def sweep(
                             progress(tally.progress())
             finally:
                 store.clean()
+        elif check is not None:
+            compare_data(todo, data_dir, say)
     return Summary(
         len(campaign.specs), len(todo.finished), tally.done, tuple(tally.failed),
         tuple(run_name(spec) for spec in todo.damaged), monotonic() - began, count,
     )  # fmt: skip
+
+
+def compare_data(plan: Plan, data_dir: Path | None, say: Callable[[str], None] | None) -> None:
+    """UserError where a finished sweep is asked for with other data; without a folder no others can be meant."""
+    if data_dir is not None and plan.known:
+        from unilth.sims.preflight import same_data  # slow to import
+
+        same_data(plan.known, data_dir, say)
 
 
 def _check_own(record: Record, root: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from tests.sims.sweeps.sweeping import CAMPAIGN, contents, finished, of, pids, run_fake
 from unilth.errors import UserError
 from unilth.sims import worker
-from unilth.sims.campaign import parse
+from unilth.sims.campaign import Campaign, parse
+from unilth.sims.data import digits
 from unilth.sims.pool import ATTEMPTS
 from unilth.sims.records import read_record
 from unilth.sims.results import Store, run_name
@@ -256,3 +257,29 @@ def test_real_training_killed_and_undisturbed_end_alike(tmp_path: Path) -> None:
     summary = sweep(campaign, tmp_path / "killed", workers=1)
     assert (summary.skipped, summary.done) == (1, 3)
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+
+
+def held(out: Path, spec: RunSpec, digest: str) -> Campaign:
+    """A campaign of one run that is finished, on data of this digest."""
+    store = Store(out)
+    store.create()
+    store.write(spec, {"data_digest": digest})
+    return Campaign("some", "a claim", (spec,), "")
+
+
+def test_a_finished_sweep_is_compared_with_the_data_that_are_given_now(tmp_path: Path, data_dir: Path) -> None:
+    said: list[str] = []
+    same, other = tmp_path / "same", tmp_path / "other"
+    campaign = held(same, RunSpec("omp"), digits().digest())
+    assert sweep(campaign, same, data_dir=data_dir, say=said.append).skipped == 1 and not said
+    campaign = held(other, RunSpec("omp"), "0" * 64)
+    assert sweep(campaign, other).skipped == 1, "without a folder no other data are meant"
+    with pytest.raises(UserError, match="the data 'digits' are others than when the finished runs were done"):
+        sweep(campaign, other, data_dir=data_dir)
+
+
+def test_data_that_are_gone_are_not_compared(tmp_path: Path, data_dir: Path) -> None:
+    said: list[str] = []
+    campaign = held(tmp_path / "out", RunSpec("omp", data="mnist"), "0" * 64)
+    assert sweep(campaign, tmp_path / "out", data_dir=data_dir, say=said.append).skipped == 1
+    assert len(said) == 1 and said[0].endswith("the data are not compared with those of the finished runs")
