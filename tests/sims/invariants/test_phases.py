@@ -72,6 +72,13 @@ def test_the_first_that_came_by_the_answer_is_the_ticket(events, answer, start):
     assert recorded(events, weights=answer).final_phase() == start
 
 
+def test_going_back_to_the_first_step_of_a_training_is_no_beginning():
+    back = [*DENSE, *trained(UNDER, FIRST, SECOND), *trained(FIRST, THIRD)]
+    assert phases(recorded(back, weights=THIRD)) == [Phase(2, len(back), 1)]
+    again = [*DENSE, *trained(UNDER, FIRST, SECOND), *trained(UNDER, THIRD)]
+    assert [phase.start for phase in phases(recorded(again, weights=THIRD))] == [2, 6]
+
+
 def test_what_a_model_was_left_with_counts_where_nothing_saw_it():
     by_hand = [*DENSE, forward(UNDER, model=1), forward(NEAR, model=1)]
     live = [UNDER, FIRST, SECOND]
