@@ -122,8 +122,8 @@ def others_were_trained(one: Round, returns: int = 0) -> bool:
             left[event.model] = event.state
         elif event.learns and index not in looks:
             last, new = left.pop(event.model, None), event.model not in models
-            set_back = new or (last is not None and not equal_states(event.state, last, seen.names))
             here = values(event.state)
+            set_back = new or (last is not None and here != values(last))
             begun += set_back and any(equal_states(event.state, start, seen.names) for start in starts)
             returned += set_back and bool(models) and here in known
             zeros = sum(

@@ -102,17 +102,6 @@ class RandomMaskBetween(PressedTicket):
         super().apply()
 
 
-class TwoRounds(PressedTicket):
-    """The smaller half of what goes is pressed and cut off first: what is pressed then is not all that goes."""
-
-    def search(self):
-        asked, self.sparsity = self.sparsity, self.sparsity / 2
-        super().search()
-        self.masks.append(self.mask)
-        self.sparsity = asked
-        super().search()
-
-
 class PlainL2First(PressedTicket):
     """A baseline with constant L2 begins where the press will begin."""
 
@@ -144,7 +133,6 @@ class DenseBaselineFirst(PressedTicket):
         (HalfAsHard, "violated", "a penalty of 0.01 at step 1"),
         (RandomMaskBetween, "not-applicable", "several masks or trainings came before the ticket"),
         (DenseBaselineFirst, "passed", ""),
-        (TwoRounds, "not-applicable", "several masks or trainings came before the ticket"),
     ],
     ids=lambda one: getattr(one, "__name__", None),
 )

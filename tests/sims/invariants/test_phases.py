@@ -65,6 +65,7 @@ A, B = trained(UNDER, FIRST, model=1), trained(UNDER, SECOND, model=2)
         ([*DENSE, *B, *A], BETWEEN, 4), ([*DENSE, *A, *B], UNDER, 4), ([seen_in(BETWEEN, 0), *DENSE, *A], BETWEEN, 3),
         ([*DENSE, *A, forward(state(), model=1), step(FIRST, model=1), *B, *trained(UNDER, THIRD)], FIRST, 2),
         ([*DENSE, *A, *BETWEEN_CANDIDATES, *trained(UNDER, SECOND), seen_in(FIRST, 1)], FIRST, 2),  # the best of two
+        ([*DENSE, *A, *trained(SECOND, THIRD, model=2), *trained(FIRST, SECOND)], THIRD, 4),  # who came there later
         ([*DENSE, *A, *BETWEEN_CANDIDATES, *trained(UNDER, SECOND), seen_in(SECOND, 1)], SECOND, 6),
     ],
 )  # fmt: skip
