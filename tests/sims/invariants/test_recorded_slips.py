@@ -11,6 +11,7 @@ from tests.sims.invariants.recorded import PRUNED, Tiny, forward, recorded, rows
 from unilth.sims.invariants import finder_training as training
 from unilth.sims.invariants import finder_validation as validation
 from unilth.sims.invariants.observe import Event, Observer, _is_used
+from unilth.sims.invariants.problems import Data
 
 DENSE = {"a_weight": [[4, 3, 7, 8]], "b_weight": [[5], [9]]}
 UNDER = PRUNED
@@ -49,6 +50,13 @@ def test_a_mask_that_is_missing_for_less_than_half_an_epoch_has_slipped(between,
     """Of three rows one is less than a half, and two are more."""
     seen = recorded([*BEFORE, *between, *AFTER], weights=state(**LATER))
     assert seen.final_phase() == start
+
+
+def test_half_an_epoch_is_no_slip():
+    for numbers, start in (((1.0,), 2), ((1.0, 2.0), 6)):
+        seen = recorded([*BEFORE, use(SLIPPED, numbers), *AFTER], weights=state(**LATER))
+        seen.pristine = Data((rows((1.0, 2.0, 3.0, 4.0)), torch.zeros(4)), seen.pristine.validation)
+        assert seen.final_phase() == start
 
 
 def test_a_slip_is_one_of_the_same_model():
