@@ -50,6 +50,8 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         more = ("--batch", str(batch), "--steps", size[0], "--workers", size[1], "--device", args.device)
         more += () if gpu else ("--networks", "resnet20")
         yield program("training_step", f"speed-{batch}", 90, *more, "--precision", "bfloat16")
+    more = () if gpu else ("--batch", "16", "--steps", "2", "--workers", "0", "--seconds", "1", "--processes", "2")
+    yield program("side_by_side", "side-by-side", 150, "--device", args.device, *more)
     small = () if gpu else ("--data", "digits", "--network", "conv-small", "--precision", "float32")
     where = ("--device", args.device, *data, *small)
     counts = ("1", "2", "4", "8") if gpu else ("1", "2")
