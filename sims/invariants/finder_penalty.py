@@ -173,7 +173,7 @@ def _ramp(found: Steps, level: float = VISIBLE) -> tuple[list[float | None], int
 
 def _judge_schedule(one: Round, schedule: Callable[[int], float], level: float, first: int, found: Steps) -> None:
     extra, start = _ramp(found, level)
-    if one.later and _goes_on(schedule, extra, sum(event.kind == "step" for event in one.past())):
+    if one.later and _goes_on(schedule, extra, one.first):
         return
     if start is None:
         if None in extra or _moved_by_hand(one.alone()):
@@ -195,7 +195,7 @@ def _judge_schedule(one: Round, schedule: Callable[[int], float], level: float, 
 
 
 def _goes_on(schedule: Callable[[int], float], extra: list[float | None], past: int) -> bool:
-    """Whether a later round's penalty is a stretch of the schedule that begins with a step that may be over by then."""
+    """Whether a later round's penalty is a stretch of the schedule, which had ``past`` steps at most before it."""
     start = next((i for i, strength in enumerate(extra) if strength is not None and strength > VISIBLE), None)
     if start is None:
         return False

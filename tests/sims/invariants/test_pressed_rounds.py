@@ -93,6 +93,25 @@ class NotedOnly(PressedTicket):
         self.masks.insert(1, self.masks[0] | {first: self.mask[first]})
 
 
+class FirstLayerFirst(Rounds):
+    """All that goes is pressed from the start, in one ramp; what goes in the first layer is cut off on the way."""
+
+    rounds, free_epochs = 2, 0
+
+    def choose(self, sparsity):
+        if self.number == 1:
+            self.final = super().choose(self.sparsity)
+            first, *_ = self.final
+            return {name: kept if name == first else torch.ones_like(kept) for name, kept in self.final.items()}
+        return self.final
+
+    def target(self, chosen):
+        return {name: ~kept for name, kept in self.final.items()}
+
+    def begin(self):
+        return STEPS * (self.number - 1)
+
+
 class StoppedRounds(Rounds):
     """UniLTH: each round stops early before it presses."""
 
@@ -137,7 +156,18 @@ class ControlAfter(ControlBefore):
             self.compare()
 
 
-CAREFUL = (Rounds, Rewinding, GoesOn, RunsOn, InsideOnly, GradientsMasked, NotedOnly, StoppedRounds, ControlBefore)
+CAREFUL = (
+    Rounds,
+    Rewinding,
+    GoesOn,
+    RunsOn,
+    InsideOnly,
+    GradientsMasked,
+    NotedOnly,
+    FirstLayerFirst,
+    StoppedRounds,
+    ControlBefore,
+)
 
 
 @pytest.mark.parametrize("finder", CAREFUL, ids=lambda one: one.__name__)
