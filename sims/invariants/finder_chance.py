@@ -54,11 +54,13 @@ def check_random(subject: Subject, case: Case) -> None:
             continue  # pruned before it was trained: the largest are the kept ones, whatever chose them
         surplus, variance = 0.0, 0.0
         for name, kept in seen.mask.items():
-            n, k = kept.numel(), int(kept.sum())
+            there = start[name] != 0  # what an earlier mask took was not drawn now
+            drawn = kept[there]
+            n, k = drawn.numel(), int(drawn.sum())
             large = torch.zeros(n, dtype=torch.bool)
-            large[start[name].abs().float().reshape(-1).argsort(descending=True)[:k]] = True
-            surplus += int((large & kept.reshape(-1)).sum()) - k * k / n
-            variance += (k * (n - k)) ** 2 / (n * n * max(n - 1, 1))  # hypergeometric
+            large[start[name][there].abs().float().argsort(descending=True)[:k]] = True
+            surplus += int((large & drawn).sum()) - k * k / max(n, 1)
+            variance += (k * (n - k)) ** 2 / max(n * n * (n - 1), 1)  # hypergeometric
         if not variance:
             raise NotJudged("nothing was drawn: layers are full or empty")
         if abs(surplus) > SIGMAS * variance**0.5:

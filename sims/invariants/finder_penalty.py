@@ -19,7 +19,7 @@ from unilth.sims.invariants.penalty_reading import (
     scale_changes,
     strengths,
 )
-from unilth.sims.invariants.penalty_rounds import Round, one_round, others_were_trained, rounds
+from unilth.sims.invariants.penalty_rounds import Round, noted_only, one_round, others_were_trained, rounds
 
 Steps = list[Strength | None]
 
@@ -48,26 +48,42 @@ def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Round, Steps],
     """Judge the steps before the ticket is trained, round by round where it gives the masks of several.
 
     Nothing is accused where it is not certain that these are the steps of its own penalty, nor, where the rounds do not
-    agree, if everything before the ticket does as one: then the earlier masks may have been noted only.
+    agree, if everything before the ticket does as one and the first of them pressed: then it pressed on all that goes.
     """
-    everything, several = one_round(seen), rounds(seen)
+    everything, ways = one_round(seen), rounds(seen)
+    accused = list[tuple[Round, Violation]]()
+    for way in ways or [[everything]]:
+        violated = _violated(way, case, judge)
+        if violated is None:
+            return
+        accused.append(violated)
+    if ways and _presses_in(ways[0][0], case):
+        with suppress(Violation, NotJudged):
+            return judge(everything, _read(everything, case))
+    returns = int(claims.stops_early is not None)
+    if noted_only(seen) or any(others_were_trained(one, returns) for one, _ in accused):
+        raise NotJudged("several masks or trainings came before the ticket, so whose steps are whose is not known")
+    raise accused[0][1]
+
+
+def _violated(way: list[Round], case: Case, judge: Callable[[Round, Steps], None]) -> tuple[Round, Violation] | None:
+    """The first round that is none as it was declared, with the violation; NotJudged if there may be one."""
     unread: NotJudged | None = None
-    for one in several or [everything]:
+    for one in way:
         try:
             judge(one, _read(one, case))
         except NotJudged as reason:
             unread = unread or reason
         except Violation as violation:
-            if several:
-                with suppress(Violation, NotJudged):
-                    return judge(everything, _read(everything, case))
-            if others_were_trained(one, returns=int(claims.stops_early is not None)):
-                raise NotJudged(
-                    "several masks or trainings came before the ticket, so whose steps are whose is not known"
-                ) from violation
-            raise
+            return one, violation
     if unread is not None:
         raise unread
+    return None
+
+
+def _presses_in(one: Round, case: Case) -> bool:
+    extra, start = _ramp(_read(one, case))
+    return start is not None or None in extra
 
 
 def _read(one: Round, case: Case) -> Steps:

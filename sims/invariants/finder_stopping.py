@@ -16,6 +16,8 @@ from unilth.sims.invariants.finder_training import largest
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event, State, places
 from unilth.sims.invariants.penalty_reading import VISIBLE, readings, strengths
+from unilth.sims.invariants.penalty_rounds import nested, under
+from unilth.sims.invariants.states import derived
 
 LOSS_SHARE, LOSS_ROUNDING = 1e-6, 1e-10
 """The share of a gradient's squared norm that cross-entropy may leave unexplained, and what single precision may."""
@@ -107,9 +109,9 @@ def _judge_stop(seen: Run, case: Case, claims: Any, all_passes: list[tuple[int, 
             _judge_rest(seen, case, passes[best][0], index)
             _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
             _judge_restart(seen, following, passes[best][2], last, number - best)
-            _judge_epoch(seen, following, passes[: number + 1], best)
             _judge_mixture(seen, following, passes[best][2], last)
-            _judge_mask(seen, claims, learning[0], passes[best][2], last)
+            if not _told_by_mask(seen, claims, following, passes[: number + 1], best):
+                _judge_epoch(seen, following, passes[: number + 1], best)
         return
     raise NotJudged("the patience never ran out on this problem")
 
@@ -247,15 +249,12 @@ CLEARLY = 0.02
 
 def _judge_epoch(seen: Run, following: Event, passes: list[tuple[int, float, State]], best: int) -> None:
     """Accuse a training that goes on from another epoch, unless a margin or the accuracy may have chosen that one."""
-
-    def goes_on(state: State) -> bool:
-        places = [(following.state[name] != 0, name) for name in seen.names]
-        told = any(bool((state[name] != passes[best][2][name])[where].any()) for where, name in places)
-        return told and all(torch.equal(following.state[name][where], state[name][where]) for where, name in places)
-
-    hits = _hits(seen, passes[best][0])
+    at, least, wanted = passes[best]
+    hits = _hits(seen, at)
     for number, (index, loss, state) in enumerate(passes):
-        if loss > passes[best][1] + CLEARLY and _hits(seen, index) < hits and goes_on(state):
+        told = any(bool(((state[n] != wanted[n]) & (following.state[n] != 0)).any()) for n in seen.names)
+        worse = loss > least + CLEARLY and _hits(seen, index) < hits
+        if told and worse and _goes_on_with(seen, following, state):
             fail(
                 got=f"training goes on from the weights of epoch {number + 1}, and the best validation loss was that "
                 f"after epoch {best + 1}",
@@ -281,17 +280,30 @@ def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> Non
         )
 
 
-def _judge_mask(seen: Run, claims: Any, at: int, best: State, last: State) -> None:
-    """Where the ticket is rewound right after the stop, its mask tells with which weights training stopped."""
-    if seen.ticket_begins() != at or _goes_on_from(seen, seen.events[at], best, last):
-        return
-    if claims.keeps != "largest":
+def _told_by_mask(seen: Run, claims: Any, following: Event, passes: list[tuple[int, float, State]], best: int) -> bool:
+    """Whether the mask tells that training stopped well, where weights are cut off and the others rewound after that.
+
+    An epoch from which both the mask and the weights come was not rewound to, but restored.
+    """
+    (*_, wanted), (*_, last) = passes[best], passes[-1]
+    cut = any(bool(((following.state[name] == 0) & (last[name] != 0)).any()) for name in seen.names)
+    if not cut or _goes_on_with(seen, following, wanted):
+        return False
+    mask = next((one for one in (seen.mask, *reversed(nested(seen))) if under(one, following.state)), None)
+    if claims.keeps != "largest" or mask is None:
         raise NotJudged("what follows the stop was rewound, so the weights that it stopped with are not seen")
-    if largest(seen, best, claims.scope):
-        return
-    if largest(seen, last, claims.scope):
+    if largest(mask, wanted, claims.scope):
+        return True
+    if any(largest(mask, state, claims.scope) and _goes_on_with(seen, following, state) for *_, state in passes):
+        return False
+    if largest(mask, last, claims.scope):
         fail(got="the mask of the last weights", expected="the best weights restored, and the mask taken from them")
     raise NotJudged("the mask is neither that of the best weights nor that of the last")
+
+
+def _goes_on_with(seen: Run, following: Event, state: State) -> bool:
+    """Whether all weights with which a pass was entered are those of a state, where they are not 0."""
+    return derived(following.state, [state], seen.names)
 
 
 def _hits(seen: Run, end: int) -> int:

@@ -8,10 +8,11 @@ import torch
 
 from unilth.sims.invariants import problems
 from unilth.sims.invariants.finder_result import FORM, KIND, claim, finder_cases
-from unilth.sims.invariants.finder_run import Run, changed_by_hand, equal_states, masked, run, state_of
+from unilth.sims.invariants.finder_run import Run, changed_by_hand, masked, run, state_of
 from unilth.sims.invariants.globals import one_thread
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, fail
 from unilth.sims.invariants.observe import Event, State
+from unilth.sims.invariants.states import derived
 
 
 def check_zero_every_step(subject: Subject, case: Case) -> None:
@@ -157,8 +158,8 @@ def check_rewinds_optimizer(subject: Subject, case: Case) -> None:
 def check_keeps_largest(subject: Subject, case: Case) -> None:
     """In some state that the network had before the mask was applied, the kept weights were the largest.
 
-    Where training under the mask starts again from the initial values, after other training, those do not count: a mask
-    of theirs would have been taken after rewinding.
+    Where training under the mask starts again from the initial values, after other training, those do not count, nor do
+    they under an earlier mask: a mask of theirs would have been taken after rewinding.
     """
     seen = run(subject, case)
     try:
@@ -172,8 +173,8 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
     trained = any(event.kind == "step" for event in seen.events[:end])
     if subject.claims.rewinds and trained:
         start = state_of(seen.result, "initial")
-        candidates = [state for state in candidates if not equal_states(state, start, seen.names)]
-    if not any(largest(seen, state, subject.claims.scope) for state in reversed(candidates)):
+        candidates = [state for state in candidates if not derived(state, [start], seen.names)]
+    if not any(largest(seen.mask, state, subject.claims.scope) for state in reversed(candidates)):
         if changed:
             raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
         fail(
@@ -183,12 +184,12 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         )
 
 
-def largest(seen: Run, state: State, scope: str) -> bool:
-    """Whether the weights that the mask keeps are the largest of a state: of all, or of each layer."""
-    groups = [list(seen.mask)] if scope == "global" else [[name] for name in seen.mask]
+def largest(mask: State, state: State, scope: str) -> bool:
+    """Whether the weights that a mask keeps are the largest of a state: of all, or of each layer."""
+    groups = [list(mask)] if scope == "global" else [[name] for name in mask]
     for names in groups:
         values = torch.cat([state[name].abs().reshape(-1) for name in names])
-        kept = torch.cat([seen.mask[name].reshape(-1) for name in names])
+        kept = torch.cat([mask[name].reshape(-1) for name in names])
         if bool(kept.any()) and bool((~kept).any()) and bool(values[~kept].max() > values[kept].min()):
             return False
     return True

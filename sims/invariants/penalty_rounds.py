@@ -44,35 +44,35 @@ def one_round(seen: Run) -> Round:
     return Round(seen, 0, seen.ticket_begins())
 
 
-def rounds(seen: Run) -> list[Round]:
-    """The rounds of ``.masks``, none where these are no nested masks, or training went on under one of them only.
+def rounds(seen: Run) -> list[list[Round]]:
+    """The ways to part a run into the rounds of ``.masks``; none where these are no nested masks of several rounds.
 
-    A round ends where something is first trained with all its weights at 0; the last one where the ticket begins. Masks
-    that were only noted on the way, with nothing trained under them, are no rounds.
+    A round ends where something is trained with all its weights at 0: for the first time, or, the other way, for the
+    first time since that was trained with some of them. The last one ends where the ticket begins. Masks that were only
+    noted on the way, with nothing trained under them before the next, are no rounds.
     """
-    end = seen.ticket_begins()
-    if end is None:
-        return []
     if "rounds" not in seen.memory:
-        ends: dict[int, State] = {}
-        for mask in _nested(seen):
-            at = _first_under(seen, mask, end)
-            if at < end:
-                ends[at] = mask
-        starts, masks = [0, *ends, end], [None, *ends.values(), seen.mask]
-        places = zip(itertools.pairwise(starts), itertools.pairwise(masks), strict=True)
-        seen.memory["rounds"] = [_round(seen, *place, *between) for place, between in places] if ends else []
-    found: list[Round] = seen.memory["rounds"]
+        begins = seen.ticket_begins()
+        end, masks = (0, []) if begins is None else (begins, nested(seen))
+        ends = [_under(seen, mask, end) for mask in masks]
+        first, again = ({at[way]: mask for at, mask in zip(ends, masks, strict=True)} for way in (0, 1))
+        for way in (first, again):
+            way.pop(end, None)
+        ways = [first] if [*first] == [*again] else [first, again]
+        seen.memory["rounds"] = [_parts(seen, way, end) for way in ways if way]
+        seen.memory["noted"] = len(first) < len(masks)
+    found: list[list[Round]] = seen.memory["rounds"]
     return found
 
 
-def _round(seen: Run, first: int, last: int, within: State | None, mask: State | None) -> Round:
-    result = SimpleNamespace(mask=mask, weights=seen.result.weights, initial=seen.result.initial)
-    return Round(dataclasses.replace(seen, result=result, within=within, memory={"looks": seen.looks()}), first, last)
+def noted_only(seen: Run) -> bool:
+    """Whether there are masks of rounds that were not seen."""
+    rounds(seen)
+    return bool(seen.memory["noted"])
 
 
-def _nested(seen: Run) -> list[State]:
-    """The masks before the ticket's, largest first; none if they are not nested."""
+def nested(seen: Run) -> list[State]:
+    """The masks of the rounds before the ticket's, largest first; none if they are not nested."""
     try:
         masks = round_masks(seen)
     except Violation:
@@ -82,30 +82,50 @@ def _nested(seen: Run) -> list[State]:
         for before, after in itertools.pairwise([*masks, seen.mask])
         for name in before
     )
-    return [mask for mask in masks if _differs(mask, seen.mask) and _prunes(mask)] if all(inside) else []
+    if not all(inside):
+        return []
+    masks = [mask for mask in masks if any(not bool(kept.all()) for kept in mask.values())]
+    return [mask for mask, after in itertools.pairwise([*masks, seen.mask]) if not _same(mask, after)]
 
 
-def _differs(mask: State, other: State) -> bool:
-    return any(not torch.equal(kept, other[name]) for name, kept in mask.items())
+def _same(mask: State, other: State) -> bool:
+    return all(torch.equal(kept, other[name]) for name, kept in mask.items())
 
 
-def _prunes(mask: State) -> bool:
-    return any(not bool(kept.all()) for kept in mask.values())
+def under(mask: State, state: State) -> bool:
+    """Whether all that a mask prunes is 0."""
+    return all(not bool(state[name][~kept].any()) for name, kept in mask.items())
 
 
-def _first_under(seen: Run, mask: State, end: int) -> int:
+def _under(seen: Run, mask: State, end: int) -> tuple[int, int]:
+    """Where something is first trained under a mask, and where it is again after the last time that it was not."""
+    first = since = end
     looks = seen.looks()
     for index, event in enumerate(seen.events[:end]):
-        if event.learns and index not in looks and all(not event.state[n][~kept].any() for n, kept in mask.items()):
-            return index
-    return end
+        if event.learns and index not in looks:
+            if not under(mask, event.state):
+                since = end
+            elif since == end:
+                first, since = min(first, index), index
+    return first, since
+
+
+def _parts(seen: Run, ends: dict[int, State], end: int) -> list[Round]:
+    found, first, within = list[Round](), 0, None
+    for last, mask in [*ends.items(), (end, seen.mask)]:
+        result = SimpleNamespace(mask=mask, weights=seen.result.weights, initial=seen.result.initial)
+        run = dataclasses.replace(seen, result=result, within=within, memory={"looks": seen.looks()})
+        found.append(Round(run, first, last))
+        first, within = last, mask
+    return found
 
 
 def others_were_trained(one: Round, returns: int = 0) -> bool:
     """Whether training began from a start or any state twice, or some weights were 0 already, in stages or for others.
 
     Others are baselines, candidates, controls. ``returns``: how often training may go back to what it had learned from
-    already, as early stopping does once. A later round may begin with what was known before, and not go back to it.
+    already, as early stopping does once. Where another network learned from counts as well, whoever came there first. A
+    later round may begin with what was known before, and not go back to it.
     """
     seen, inside = one.run, one.run.within or {}
     starts, looks, left = seen.starts(), seen.looks(), dict[int, State]()
@@ -116,7 +136,8 @@ def others_were_trained(one: Round, returns: int = 0) -> bool:
         kept = (state[name][inside[name]] if name in inside else state[name].reshape(-1) for name in seen.names)
         return torch.cat([part.double() for part in kept]).numpy().tobytes()
 
-    known = {values(state) for state in [seen.given, *(event.state for event in one.past())]} if inside else set()
+    past = [seen.given, *(event.state for event in one.past())] if inside else []
+    known: dict[bytes, set[int]] = {values(state): set() for state in past}  # and who learned there in this round
     for index, event in enumerate(seen.events[one.first : one.last], start=one.first):
         if event.kind == "step":
             left[event.model] = event.state
@@ -125,7 +146,7 @@ def others_were_trained(one: Round, returns: int = 0) -> bool:
             here = values(event.state)
             set_back = new or (last is not None and here != values(last))
             begun += set_back and any(equal_states(event.state, start, seen.names) for start in starts)
-            returned += set_back and bool(models) and here in known
+            returned += bool(known.get(here, set()) - {event.model}) or (set_back and bool(models) and here in known)
             zeros = sum(
                 int(((event.state[name] == 0) & (seen.given[name] != 0) & inside.get(name, torch.tensor(True))).sum())
                 for name in seen.mask
@@ -133,5 +154,5 @@ def others_were_trained(one: Round, returns: int = 0) -> bool:
             if begun > 1 or returned > returns or zeros > few:
                 return True
             models.add(event.model)
-            known.add(here)
+            known.setdefault(here, set()).add(event.model)
     return False

@@ -156,6 +156,29 @@ class ControlAfter(ControlBefore):
             self.compare()
 
 
+class CutToCompare(Rounds):
+    """Before each press a copy is cut off at once and tuned, to compare with: its mask is no end of a round."""
+
+    def begin(self):
+        own, mask = self.network, self.mask
+        self.network, self.press_step = copy.deepcopy(own), -1
+        self.mask = {name: ~gone for name, gone in self.goes.items()}
+        self.apply()
+        self.train(1)
+        self.network, self.mask = own, mask
+        return super().begin()
+
+
+class CutAtTheEnd(Rounds):
+    """What is pressed in the first round is cut off with the rest."""
+
+    rounds = 2
+
+    def apply(self):
+        if self.number == self.rounds and len(self.masks) == self.rounds:
+            super().apply()
+
+
 CAREFUL = (
     Rounds,
     Rewinding,
@@ -182,6 +205,13 @@ class OnlyOnce(Rounds):
 
     def schedule(self, step):
         return ramp(step) * (self.number == 1)
+
+
+class OnlyTheLast(Rounds):
+    """And here that of the earlier ones; their weights are 0 in the last press, so that it presses on all that goes."""
+
+    def schedule(self, step):
+        return ramp(step) * (self.number == self.rounds)
 
 
 class HalfAsHard(Rounds):
@@ -214,6 +244,7 @@ class FinalMask(Rounds):
 
 BROKEN = (
     (OnlyOnce, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
+    (OnlyTheLast, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
     (HalfAsHard, "finder-penalty-schedule", "a penalty of 0.01 at step 1"),
     (ByEpoch, "finder-penalty-schedule", "a penalty of 0.16 at step 1"),
     (FirstRoundsMask, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
@@ -238,7 +269,11 @@ def unclaimed(finder):
     return Alone
 
 
-@pytest.mark.parametrize("finder", [unclaimed(Rounds), unclaimed(HalfAsHard), ControlAfter], ids=["", "half", "more"])
+@pytest.mark.parametrize(
+    "finder",
+    [unclaimed(Rounds), unclaimed(HalfAsHard), ControlAfter, CutAtTheEnd],
+    ids=["no masks", "no masks, half as hard", "a control", "only pressed"],
+)
 def test_without_masks_or_beside_others_rounds_are_not_judged(finder):
     (row,) = check(PRESSED(finder), budget="quick", only="finder-penalty-schedule", seed=3).invariants
     assert row.status == "not-applicable" and row.note.startswith("several masks or trainings came before"), row

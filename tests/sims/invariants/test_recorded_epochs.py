@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from tests.sims.invariants.recorded import forward, recorded, state
+from tests.sims.invariants.recorded import MASK, PRUNED, forward, learns, recorded, state, step, tensors, verdict
 from tests.sims.invariants.test_recorded_stopping import ACCUSED, LAST, WORSE, epochs, look, stopping, weights
 from unilth.sims.invariants import finder_stopping as stops
 from unilth.sims.invariants.penalty_reading import Strength
@@ -55,12 +55,44 @@ def test_training_goes_on_from_the_best_epoch(margins, then, got):
     assert ended(*margins, then=then) == got
 
 
-def test_a_pruned_epoch_is_known_by_what_is_left():
+def test_without_a_mask_that_tells_what_was_cut_off_may_be_rewound():
     margins = (WRONG, BEST, WORST, WORST)
-    part = forward(state(a_weight=[[3.0, 0.0, 3.0, 0.0]]))
-    assert ended(*margins, then=part) == OTHER.format(3, 2)
-    assert ended(*margins, then=forward(state(a_weight=[[3.0, 0.0, 3.0, 2.0]]))) == ""
+    for left in ([3.0, 0.0, 3.0, 0.0], [3.0, 0.0, 3.0, 2.0]):
+        assert ended(*margins, then=forward(state(a_weight=[left]))).startswith("not judged: what follows the stop")
     assert ended(*margins, then=forward(state(a_weight=[[0.0] * 4]))) == "", "nothing is left to tell by"
+
+
+HIGH, LOW, EARLY, ALIKE = [9, 8, 2, 1], [1, 2, 8, 9], [5, 6, 7, 8], [6, 5, 1, 2]
+TWICE = [tensors({"a.weight": [[1, 1, 0, 1]], "b.weight": [[1], [1]]}, torch.bool), tensors(MASK, torch.bool)]
+
+
+@pytest.mark.parametrize(
+    ("first", "best", "last", "then", "got"),
+    [
+        (EARLY, HIGH, LOW, [5, 6, 0, 0], ""),  # rewound to the first epoch
+        (EARLY, LOW, HIGH, [5, 6, 0, 0], "the mask of the last weights"),
+        (ALIKE, LOW, LOW[::-1], [6, 5, 0, 0], OTHER.format(1, 2)),  # that is where the mask was taken
+        (ALIKE, HIGH, LOW, [6, 5, 0, 0], ""), (ALIKE, HIGH, LOW, [9, 8, 0, 0], ""),
+        (EARLY, [9, 8, 1, 2], LOW, [5, 6, 0, 8], ""),  # the first of two rounds
+        (EARLY, LOW, [9, 8, 1, 2], [5, 6, 0, 8], "the mask of the last weights"),
+        (ALIKE, [8, 1, 9, 2], [8, 1, 9, 3], [7, 7, 0, 7], "not judged: the mask is neither"),
+        (ALIKE, LOW, [8, 1, 9, 3], [6, 5, 0, 2], OTHER.format(1, 2)),
+    ],
+)  # fmt: skip
+def test_the_mask_tells_a_rewound_epoch_from_one_that_was_restored(first, best, last, then, got):
+    states = [state(a_weight=[a]) for a in ([9, 9, 9, 9], first, best, [5, 5, 5, 4], last)]
+    events = []
+    for before, now, loss, margins in zip(
+        states, states[1:], (1.0, 0.5, 0.6, 0.7), (WRONG, BEST, WORST, WORST), strict=False
+    ):
+        events += [learns(before), step(now, by=0), right(look(now, loss), *margins)]
+    b = [[5], [0]] if then[3] == 0 else [[5], [2]]
+    seen = recorded([*events, forward(state(a_weight=[then], b_weight=b)), step(state(**PRUNED), by=2)], masks=TWICE)
+    seen.given = states[0]
+    evaluated = [index for index, _, _ in stops.evaluations(seen)]
+    seen.memory |= {(start, end): [Strength(0.0, 0.0)] for start in evaluated for end in evaluated}
+    found = verdict(stops.check_stops, seen, stops_early=2, keeps="largest", scope="layer")
+    assert found.startswith(got) and bool(found) == bool(got), found
 
 
 def test_an_epoch_is_known_by_weights_below_zero():

@@ -7,7 +7,7 @@ import torch
 
 from tests.sims.invariants.recorded import MASK, PRUNED, forward, recorded, state, step, tensors
 from unilth.sims.invariants.finder_penalty import _goes_on
-from unilth.sims.invariants.penalty_rounds import Round, one_round, others_were_trained, rounds
+from unilth.sims.invariants.penalty_rounds import Round, noted_only, one_round, others_were_trained, rounds
 
 
 def mask(*a, b=(1, 1)):
@@ -25,8 +25,8 @@ THREE = [*FREE, *UNDER_ONE, *UNDER_TWO, *TICKET]
 
 def told(events, masks, **more):
     """First and last event, the mask and that of the round before, of each round."""
-    seen = recorded(events, masks=masks, **more)
-    return [(one.first, one.last, one.run.mask, one.run.within) for one in rounds(seen)]
+    way, *_ = [*rounds(recorded(events, masks=masks, **more)), []]
+    return [(one.first, one.last, one.run.mask, one.run.within) for one in way]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,49 @@ def test_a_round_ends_where_something_is_trained_under_its_mask(events, masks, e
         assert within is None or all(torch.equal(before[name], within[name]) for name in within)
 
 
+CUT = forward(FIRST, model=1)
+
+
+@pytest.mark.parametrize(
+    ("events", "masks", "ways"),
+    [
+        (THREE, [ONE, TWO, FINAL], [[2, 4, 6]]),
+        (
+            [*FREE, CUT, forward(MOVED), *UNDER_ONE, *TICKET],
+            [ONE, FINAL],
+            [[2, 6], [4, 6]],
+        ),  # a control, then the press
+        ([*FREE, CUT, forward(MOVED), *TICKET], [ONE, FINAL], [[2, 4]]),  # nobody else was trained under it
+        ([*FREE, *UNDER_ONE, forward(MOVED), *UNDER_TWO, *TICKET], [ONE, TWO], [[2, 5, 7], [5, 7]]),
+    ],
+)
+def test_a_round_may_end_again_where_others_came_between(events, masks, ways):
+    seen = recorded(events, masks=masks)
+    assert [[one.last for one in way] for way in rounds(seen)] == ways
+
+
+@pytest.mark.parametrize(
+    ("events", "masks", "only"),
+    [
+        (THREE, [ONE, TWO, FINAL], False), (THREE, [NONE, ONE, ONE, FINAL], False), (THREE, None, False),
+        ([*FREE, *TICKET], [ONE, FINAL], True), (THREE, [ONE, mask(1, 1, 1, 0, b=(1, 0)), FINAL], True),
+        ([*FREE, *UNDER_ONE], [ONE, FINAL], False),
+    ],
+)  # fmt: skip
+def test_masks_that_nothing_was_trained_under_are_only_noted(events, masks, only):
+    assert noted_only(recorded(events, masks=masks)) == only
+
+
 def test_a_pass_that_is_only_looked_at_ends_no_round():
     seen = recorded([*FREE, forward(FIRST), *UNDER_TWO, *TICKET], masks=[ONE, FINAL])
     seen.memory["looks"] = {2}
-    assert [(one.first, one.last) for one in rounds(seen)] == [(0, 3), (3, 5)]
-    assert all(one.run.looks() == {2} for one in rounds(seen)), "counted from the beginning of the run"
+    (way,) = rounds(seen)
+    assert [(one.first, one.last) for one in way] == [(0, 3), (3, 5)]
+    assert all(one.run.looks() == {2} for one in way), "counted from the beginning of the run"
 
 
 def test_what_went_before_goes_no_more():
-    _, second, third = rounds(recorded(THREE, masks=[ONE, TWO, FINAL]))
+    ((_, second, third),) = rounds(recorded(THREE, masks=[ONE, TWO, FINAL]))
     assert second.run.goes()["a.weight"].tolist() == [[False, False, True, False]] and second.later
     assert not second.run.goes()["b.weight"].any() and third.run.goes()["b.weight"].tolist() == [[False], [True]]
     alone = one_round(recorded(THREE, masks=[ONE, TWO, FINAL]))
@@ -91,7 +125,7 @@ IN_ONE = [forward(FIRST), step(LAST), forward(LAST), step(FIRST)]
 )
 def test_a_later_round_begins_with_what_was_known_and_does_not_go_back(events, others):
     seen = recorded([*FREE, *events, *TICKET], masks=[ONE, FINAL])
-    (_, later) = rounds(seen)
+    _, later = rounds(seen)[0]
     assert later.first == 2 and others_were_trained(later) == others
 
 

@@ -147,6 +147,21 @@ def test_the_kept_weights_were_once_the_largest(scope, trained):
     assert found(state(a_weight=[[9, 2, 2, 1]], b_weight=[[2], [2]])) == ""  # ties may go either way
 
 
+def test_the_initial_values_under_an_earlier_mask_are_initial_values():
+    """Their largest are no mask of training; only where something was trained, and is rewound, do they not count."""
+    start = state(a_weight=[[9, 8, 0, 2]], b_weight=[[9], [1]])
+    trained = [forward(state(**OTHER)), step(state(**OTHER)), forward(start)]
+    for first, claims, accused in (
+        (trained, {"rewinds": True}, True), (trained, {}, False), ([forward(start)], {"rewinds": True}, False),
+        ([*trained, step(state(**LARGEST))], {"rewinds": True}, False),
+    ):  # fmt: skip
+        begun = [forward(state(a_weight=[[9, 8, 0, 0]], b_weight=[[9], [0]])), step(state(**PRUNED))]
+        seen = recorded([*first, *begun], initial=state(a_weight=[[9, 8, 3, 2]], b_weight=[[9], [1]]))
+        seen.given = seen.result.initial
+        got = verdict(training.check_keeps_largest, seen, scope="global", **claims)
+        assert got.startswith("in none of") == accused and bool(got) == accused, got
+
+
 def test_without_a_step_the_largest_are_looked_for_in_vain():
     seen = recorded([forward(state())])
     assert verdict(training.check_keeps_largest, seen).startswith("not judged: no optimizer step")
@@ -216,6 +231,19 @@ def test_a_random_mask_may_be_unlikely_to_seven_deviations(overlap, got, where):
     found = verdict(chance.check_random, seen)
     beyond = f"the initially largest weights of their layers are kept {got} times beyond expectation"
     assert found == (beyond if got and where in ("given", "trained") else "")
+
+
+@pytest.mark.parametrize(("every_other", "got"), [(True, ""), (False, "+300")])
+def test_what_an_earlier_mask_took_is_not_drawn_again(every_other, got):
+    """Of 2,000 weights 1,200 are left when training begins, and 600 of these are kept."""
+    left = torch.arange(2000) % 5 < 3
+    drawn = torch.arange(1200) % 2 == 0 if every_other else torch.arange(1200) < 600
+    start = {"a.weight": torch.arange(2000.0, 0, -1) * left}
+    seen = recorded([forward(start), step(start)])
+    seen.given = {"a.weight": torch.arange(2000.0)[torch.arange(2000) * 7 % 2000]}
+    seen.result.mask = {"a.weight": torch.zeros(2000, dtype=torch.bool).masked_scatter(left, drawn)}
+    beyond = f"the initially largest weights of their layers are kept {got} times beyond expectation"
+    assert verdict(chance.check_random, seen) == (beyond if got else "")
 
 
 def test_chance_adds_up_over_layers_and_full_layers_have_none():
