@@ -140,6 +140,26 @@ def test_a_mask_tells_which_weights_a_rewound_ticket_stopped_with(best, last, cl
     assert verdict(stops.check_stops, seen, **claims) == "", "something else follows first"
 
 
+@pytest.mark.parametrize(
+    ("second", "begins", "got"),
+    [
+        (BEST, 0.0, "not judged: something was trained before the training that stops, and did not stop"),
+        (LAST, 0.0, "training goes on from the last weights, 2 evaluations"),  # neither did
+        (BEST, 9.0, "training goes on from the last weights, 2 evaluations"),  # it is no other training
+    ],
+)
+def test_a_baseline_that_does_not_stop_may_come_first(second, begins, got, monkeypatch):
+    monkeypatch.setattr(stops, "strengths", lambda seen, case, first, last: [Strength(0.0, 0.0)])
+    baseline = [*epochs(1.0, 0.5, 0.6, 0.7), LAST, step(state(a_weight=[[8.0] * 4]), by=0)]
+    again = epochs(0.9, 0.4, 0.5, 0.6)
+    again[0] = learns(state(a_weight=[[begins] * 4]))
+    assert stopping([*baseline, *again, second]).startswith(got)
+    looked = forward(weights(0), learns=False)
+    assert stopping([*baseline, looked]).startswith("training goes on"), "nothing was trained after that"
+    only = epochs(1.0, 0.5, 0.6, 0.7)
+    assert stopping([forward(weights(0)), *only, LAST]).startswith("training goes on"), "it began once"
+
+
 def test_a_probe_that_is_taken_back_is_not_judged():
     worse = epochs(1.0, 0.5, 0.6, 0.7)
     from_last, probed = "training goes on from the last weights", "not judged: after the stop something was trained"
