@@ -210,6 +210,8 @@ class OnlyOnce(Rounds):
 class OnlyTheLast(Rounds):
     """And here that of the earlier ones; their weights are 0 in the last press, so that it presses on all that goes."""
 
+    rounds = 2
+
     def schedule(self, step):
         return ramp(step) * (self.number == self.rounds)
 
