@@ -79,7 +79,8 @@ TWICE = [tensors({"a.weight": [[1, 1, 0, 1]], "b.weight": [[1], [1]]}, torch.boo
         (ALIKE, LOW, [8, 1, 9, 3], [6, 5, 0, 2], OTHER.format(1, 2)),
     ],
 )  # fmt: skip
-def test_the_mask_tells_a_rewound_epoch_from_one_that_was_restored(first, best, last, then, got):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_mask_tells_a_rewound_epoch_from_one_that_was_restored(first, best, last, then, got, sign):
     states = [state(a_weight=[a]) for a in ([9, 9, 9, 9], first, best, [5, 5, 5, 4], last)]
     events = []
     for before, now, loss, margins in zip(
@@ -89,6 +90,8 @@ def test_the_mask_tells_a_rewound_epoch_from_one_that_was_restored(first, best, 
     b = [[5], [0]] if then[3] == 0 else [[5], [2]]
     seen = recorded([*events, forward(state(a_weight=[then], b_weight=b)), step(state(**PRUNED), by=2)], masks=TWICE)
     seen.given = states[0]
+    for values in {id(event.state): event.state for event in seen.events}.values():
+        values["a.weight"] = sign * values["a.weight"]
     evaluated = [index for index, _, _ in stops.evaluations(seen)]
     seen.memory |= {(start, end): [Strength(0.0, 0.0)] for start in evaluated for end in evaluated}
     found = verdict(stops.check_stops, seen, stops_early=2, keeps="largest", scope="layer")

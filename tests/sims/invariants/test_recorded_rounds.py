@@ -70,6 +70,7 @@ CUT = forward(FIRST, model=1)
         ),  # a control, then the press
         ([*FREE, CUT, forward(MOVED), *TICKET], [ONE, FINAL], [[2, 4]]),  # nobody else was trained under it
         ([*FREE, *UNDER_ONE, forward(MOVED), *UNDER_TWO, *TICKET], [ONE, TWO], [[2, 5, 7], [5, 7]]),
+        ([*FREE, *UNDER_ONE, *UNDER_TWO, forward(FIRST), *TICKET], [ONE, TWO], [[2, 4, 7], [2, 7]]),
     ],
 )
 def test_a_round_may_end_again_where_others_came_between(events, masks, ways):
