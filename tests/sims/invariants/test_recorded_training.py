@@ -233,17 +233,24 @@ def test_a_random_mask_may_be_unlikely_to_seven_deviations(overlap, got, where):
     assert found == (beyond if got and where in ("given", "trained") else "")
 
 
-@pytest.mark.parametrize(("every_other", "got"), [(True, ""), (False, "+300")])
-def test_what_an_earlier_mask_took_is_not_drawn_again(every_other, got):
-    """Of 2,000 weights 1,200 are left when training begins, and 600 of these are kept."""
+def drawn_inside(drawn):
+    """Of 2,000 weights 1,200 are left when training begins; of these some are kept, by their magnitude then."""
     left = torch.arange(2000) % 5 < 3
-    drawn = torch.arange(1200) % 2 == 0 if every_other else torch.arange(1200) < 600
-    start = {"a.weight": torch.arange(2000.0, 0, -1) * left}
+    start = {"a.weight": torch.arange(2000.0, 0, -1) * left * torch.tensor([1, -1]).repeat(1000)}
     seen = recorded([forward(start), step(start)])
     seen.given = {"a.weight": torch.arange(2000.0)[torch.arange(2000) * 7 % 2000]}
     seen.result.mask = {"a.weight": torch.zeros(2000, dtype=torch.bool).masked_scatter(left, drawn)}
-    beyond = f"the initially largest weights of their layers are kept {got} times beyond expectation"
-    assert verdict(chance.check_random, seen) == (beyond if got else "")
+    return seen
+
+
+def test_what_an_earlier_mask_took_is_not_drawn_again():
+    assert verdict(chance.check_random, drawn_inside(torch.arange(1200) % 2 == 0)) == ""
+    subject = Subject(lambda: None, TicketFinder(), Plan("quick"))
+    subject.memory[f"{sorted(CASE.items())}/1/0"] = drawn_inside(torch.arange(1200) < 600)
+    with pytest.raises(Violation) as found:
+        chance.check_random(subject, CASE)
+    assert found.value.got == "the initially largest weights of their layers are kept +300 times beyond expectation"
+    assert found.value.expected == "at most 61 either way, were it chance"  # 7 times 8.66
 
 
 def test_chance_adds_up_over_layers_and_full_layers_have_none():
