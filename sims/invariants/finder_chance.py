@@ -49,25 +49,25 @@ def check_random(subject: Subject, case: Case) -> None:
     """Within layers, the kept weights are neither the initially large nor the initially small ones, beyond chance."""
     seen = run(subject, case)
     starts = [seen.given, *(event.state for event in seen.events if event.kind == "forward" and event.learns)][:2]
+    drawn_at_all = False
     for start in starts:
-        if all(not start[name][~kept].any() for name, kept in seen.mask.items()):
-            continue  # pruned before it was trained: the largest are the kept ones, whatever chose them
         surplus, variance = 0.0, 0.0
         for name, kept in seen.mask.items():
-            there = start[name] != 0  # what an earlier mask took was not drawn now
-            drawn = kept[there]
-            n, k = drawn.numel(), int(drawn.sum())
+            there = start[name] != 0  # what was pruned before it was trained was not drawn from these
+            chosen = kept[there]
+            n, k = chosen.numel(), int(chosen.sum())
             large = torch.zeros(n, dtype=torch.bool)
             large[start[name][there].abs().float().argsort(descending=True)[:k]] = True
-            surplus += int((large & drawn).sum()) - k * k / max(n, 1)
+            surplus += int((large & chosen).sum()) - k * k / max(n, 1)
             variance += (k * (n - k)) ** 2 / max(n * n * (n - 1), 1)  # hypergeometric
-        if not variance:
-            raise NotJudged("nothing was drawn: layers are full or empty")
+        drawn_at_all = drawn_at_all or variance > 0
         if abs(surplus) > SIGMAS * variance**0.5:
             fail(
                 got=f"the initially largest weights of their layers are kept {surplus:+.0f} times beyond expectation",
                 expected=f"at most {SIGMAS * variance**0.5:.0f} either way, were it chance",
             )
+    if not drawn_at_all:
+        raise NotJudged("nothing was drawn: layers are full or empty")
 
 
 def _row(id: str, statement: str, why: str, check: Any, cases: Any = finder_cases, **more: Any) -> Invariant:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import torch
+
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, run
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Subject, Violation, fail
-from unilth.sims.invariants.observe import Event
+from unilth.sims.invariants.observe import Event, State
 from unilth.sims.invariants.penalty_reading import (
     VISIBLE,
     Strength,
@@ -230,9 +232,18 @@ def _agrees(strength: float, wanted: float) -> bool:
 
 
 def _moved_by_hand(seen: Run) -> bool:
-    """Whether weights that go change between a training pass and the optimizer's step, or before the next pass."""
+    """Whether weights that go change between a training pass and the optimizer's step, or before the next pass.
+
+    What they had been once may be restored.
+    """
     last: dict[int, Event] = {}
-    for event in seen.events:
+    goes = seen.goes()
+
+    def had(now: State, index: int) -> bool:
+        past = (event.state for event in reversed(seen.events[:index]))
+        return any(all(torch.equal(now[name][gone], then[name][gone]) for name, gone in goes.items()) for then in past)
+
+    for index, event in enumerate(seen.events):
         if event.kind == "forward" and not event.learns:
             continue
         before = last.get(event.model)
@@ -243,8 +254,8 @@ def _moved_by_hand(seen: Run) -> bool:
             continue
         if any(
             bool(((now[name] != before.state[name]) & (now[name] != seen.given[name]))[gone].any())
-            for name, gone in seen.goes().items()
-        ):
+            for name, gone in goes.items()
+        ) and not had(now, index):
             return True
     return False
 

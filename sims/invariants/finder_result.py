@@ -125,19 +125,21 @@ def check_zero(subject: Subject, case: Case) -> None:
 def check_initial(subject: Subject, case: Case) -> None:
     """`.initial` is a state that training started from: the network's as given, or as it or a candidate first learned.
 
-    Buffers may be those of the given state or of the first start as well.
+    Buffers may be those of the given state or of the first start as well. Of weights that were cut off before a network
+    was first trained only the others are known.
     """
     seen = run(subject, case)
     starts, initial = seen.starts(), state_of(seen.result, "initial")
     first = [seen.given, *[start for start in starts if start is not seen.given][:1]]
 
+    def same(name: str, start: State) -> bool:
+        then = start[name].to(initial[name].dtype)
+        cut = (then == 0) & ~seen.mask[name] if name in seen.mask else torch.zeros_like(then, dtype=torch.bool)
+        return then.shape == initial[name].shape and bool(((initial[name] == then) | cut).all())
+
     def differing(start: State) -> list[str]:
         others = {name: [start] if name in seen.learnable else [start, *first] for name in seen.given}
-        return [
-            name
-            for name in seen.given
-            if not any(torch.equal(initial[name], other[name].to(initial[name].dtype)) for other in others[name])
-        ]
+        return [name for name in seen.given if not any(same(name, other) for other in others[name])]
 
     wrong = min(map(differing, starts), key=len)
     if wrong and not any(event.learns for event in seen.events):

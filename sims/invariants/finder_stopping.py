@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unilth.sims.invariants.after_the_stop import goes_on_from, goes_on_with, judge_rewound, told_by_mask
 from unilth.sims.invariants.finder_result import FORM, KIND, first_case
 from unilth.sims.invariants.finder_run import Run, equal_states, run
-from unilth.sims.invariants.finder_training import largest
 from unilth.sims.invariants.invariant import Case, Invariant, NotJudged, Plan, Subject, Violation, fail
 from unilth.sims.invariants.observe import Event, State, places
 from unilth.sims.invariants.penalty_reading import VISIBLE, readings, strengths
-from unilth.sims.invariants.penalty_rounds import nested, under
-from unilth.sims.invariants.states import derived
 
 LOSS_SHARE, LOSS_ROUNDING = 1e-6, 1e-10
 """The share of a gradient's squared norm that cross-entropy may leave unexplained, and what single precision may."""
@@ -131,18 +129,23 @@ def _judge_stop(seen: Run, case: Case, claims: Any, all_passes: list[tuple[int, 
             raise NotJudged("several states of the network are evaluated between two optimizer steps")
         looks = seen.looks()
         learning = [at for at in range(index, len(seen.events)) if at not in looks and seen.events[at].learns]
-        if learning:
-            following = seen.events[learning[0]]
-            _judge_probe(seen, learning, [at for at, _, _ in passes[number:]], passes[best][2], last)
-            _judge_loss(seen, index)
-            _judge_rest(seen, case, passes[best][0], index)
-            _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
-            _judge_restart(seen, following, passes[best][2], last, number - best)
-            _judge_mixture(seen, following, passes[best][2], last)
-            if not _told_by_mask(seen, claims, following, passes[: number + 1], best):
-                _judge_epoch(seen, following, passes[: number + 1], best)
+        following = seen.events[learning[0]] if learning else _answered(seen, last)
+        _judge_probe(seen, learning, [at for at, _, _ in passes[number:]], passes[best][2], last)
+        _judge_loss(seen, index)
+        _judge_rest(seen, case, passes[best][0], index)
+        _judge_epochs(seen, [index for index, _, _ in passes[: number + 1]])
+        judge_rewound(seen, claims, following, passes[best][2], last)
+        _judge_restart(seen, following, passes[best][2], last, number - best)
+        _judge_mixture(seen, following, passes[best][2], last)
+        if not told_by_mask(seen, claims, following, passes[: number + 1], best):
+            _judge_epoch(seen, following, passes[: number + 1], best)
         return
     raise NotJudged("the patience never ran out on this problem")
+
+
+def _answered(seen: Run, last: State) -> Event:
+    """The answer in place of a pass, where nothing is trained after the stop."""
+    return Event("forward", {name: seen.result.weights[name].to(value.dtype) for name, value in last.items()}, True)
 
 
 def _judge_probe(seen: Run, learning: list[int], evaluated: list[int], best: State, last: State) -> None:
@@ -152,14 +155,14 @@ def _judge_probe(seen: Run, learning: list[int], evaluated: list[int], best: Sta
     best weights come back, and one that led to the answer was no probe.
     """
     end = evaluated[0]
-    if not _goes_on_from(seen, seen.events[learning[0]], last, best):
+    if not learning or not goes_on_from(seen, seen.events[learning[0]], last, best):
         return
     begins = seen.ticket_begins()
     for at in learning:
         stepped = any(event.kind == "step" for event in seen.events[end:at])
         if (begins is not None and at > begins) or any(end < index < at for index in evaluated):
             return
-        if stepped and _goes_on_from(seen, seen.events[at], best, last):
+        if stepped and goes_on_from(seen, seen.events[at], best, last):
             raise NotJudged("after the stop something was trained and taken back, as a probe is")
 
 
@@ -243,33 +246,30 @@ def _phase_over(seen: Run, case: Case, best: int, index: int) -> bool:
     if len(set(steps)) > 1:
         return True
     left: State | None = None
+    used: State | None = None  # before the step, with what is masked after every step at 0
     for event in seen.events[:index]:
-        if (
-            event.kind == "forward"
-            and event.learns
-            and left is not None
-            and not equal_states(event.state, left, seen.names)
-        ):
-            return True
-        left = event.state if event.kind == "step" else left
+        if event.kind == "step":
+            left = event.state
+        elif event.learns:
+            if left is not None and used is not None and not _same_but_masked(event.state, left, used, seen.names):
+                return True
+            used = event.state
     pressed = itertools.chain(*readings(strengths(seen, case, best, index)))
     return any(step is not None and (step.goes - step.stays > VISIBLE or step.odd) for step in pressed)
 
 
+def _same_but_masked(now: State, left: State, used: State, names: list[str]) -> bool:
+    """Whether weights are as a step left them, or 0 again where they were before it."""
+    return all(bool(((now[n] == left[n]) | ((now[n] == 0) & (used[n] == 0))).all()) for n in names)
+
+
 def _judge_restart(seen: Run, following: Event, best: State, last: State, waited: int) -> None:
     """Compare the state that training goes on with to the best and to the last one, where it is not 0 (pruned)."""
-    if _goes_on_from(seen, following, last, best):
+    if goes_on_from(seen, following, last, best):
         fail(
             got=f"training goes on from the last weights, {waited} evaluations after the best validation loss",
             expected="a stop, and the best weights restored",
         )
-
-
-def _goes_on_from(seen: Run, following: Event, one: State, other: State) -> bool:
-    """Whether a pass was entered with the weights of one state, where they are not 0 and the other's differ."""
-    places = [(name, (one[name] != other[name]) & (following.state[name] != 0)) for name in seen.names]
-    told = any(bool(where.any()) for _, where in places)
-    return told and all(bool((following.state[name] == one[name])[where].all()) for name, where in places)
 
 
 CLEARLY = 0.02
@@ -283,7 +283,7 @@ def _judge_epoch(seen: Run, following: Event, passes: list[tuple[int, float, Sta
     for number, (index, loss, state) in enumerate(passes):
         told = any(bool(((state[n] != wanted[n]) & (following.state[n] != 0)).any()) for n in seen.names)
         worse = loss > least + CLEARLY and _hits(seen, index) < hits
-        if told and worse and _goes_on_with(seen, following, state):
+        if told and worse and goes_on_with(seen, following, state):
             fail(
                 got=f"training goes on from the weights of epoch {number + 1}, and the best validation loss was that "
                 f"after epoch {best + 1}",
@@ -307,32 +307,6 @@ def _judge_mixture(seen: Run, following: Event, best: State, last: State) -> Non
             "of the last",
             expected="the best weights restored, all of them",
         )
-
-
-def _told_by_mask(seen: Run, claims: Any, following: Event, passes: list[tuple[int, float, State]], best: int) -> bool:
-    """Whether the mask tells that training stopped well, where weights are cut off and the others rewound after that.
-
-    An epoch from which both the mask and the weights come was not rewound to, but restored.
-    """
-    (*_, wanted), (*_, last) = passes[best], passes[-1]
-    cut = any(bool(((following.state[name] == 0) & (last[name] != 0)).any()) for name in seen.names)
-    if not cut or _goes_on_with(seen, following, wanted):
-        return False
-    mask = next((one for one in (seen.mask, *reversed(nested(seen))) if under(one, following.state)), None)
-    if claims.keeps != "largest" or mask is None:
-        raise NotJudged("what follows the stop was rewound, so the weights that it stopped with are not seen")
-    if largest(mask, wanted, claims.scope):
-        return True
-    if any(largest(mask, state, claims.scope) and _goes_on_with(seen, following, state) for *_, state in passes):
-        return False
-    if largest(mask, last, claims.scope):
-        fail(got="the mask of the last weights", expected="the best weights restored, and the mask taken from them")
-    raise NotJudged("the mask is neither that of the best weights nor that of the last")
-
-
-def _goes_on_with(seen: Run, following: Event, state: State) -> bool:
-    """Whether all weights with which a pass was entered are those of a state, where they are not 0."""
-    return derived(following.state, [state], seen.names)
 
 
 def _hits(seen: Run, end: int) -> int:

@@ -170,18 +170,42 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
             raise
     candidates = [seen.given, *(event.state for event in seen.events[:end])]
     changed = changed_by_hand(seen, end)
-    trained = any(event.kind == "step" for event in seen.events[:end])
+    trained, start = any(event.kind == "step" for event in seen.events[:end]), state_of(seen.result, "initial")
     if subject.claims.rewinds and trained:
-        start = state_of(seen.result, "initial")
         candidates = [state for state in candidates if not derived(state, [start], seen.names)]
-    if not any(largest(seen.mask, state, subject.claims.scope) for state in reversed(candidates)):
-        if changed:
-            raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
-        fail(
-            got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",
-            expected="the largest magnitudes of some state of the network"
-            + (" in training" if subject.claims.rewinds and trained else ""),
-        )
+    elif not trained:
+        candidates.append(start)
+    back = _gone_back_to(seen, end)
+    scope = subject.claims.scope
+    if any(largest(seen.mask, state, scope) for state in reversed(candidates) if id(state) not in back):
+        return
+    if any(largest(seen.mask, state, scope) for state in candidates if id(state) in back):
+        raise NotJudged("the mask is that of weights that were gone back to: taken when they were new, or only then")
+    if trained and not _own_steps(seen, 0, end) and largest(seen.mask, start, scope):
+        raise NotJudged("the mask is that of the initial values, and what was trained before it were others")
+    if changed:
+        raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
+    fail(
+        got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",
+        expected="the largest magnitudes of some state of the network"
+        + (" in training" if subject.claims.rewinds and trained else ""),
+    )
+
+
+def _gone_back_to(seen: Run, end: int) -> set[int]:
+    """The states with which training under the mask begins, by id, if its network had been trained on from there."""
+    if end == len(seen.events):
+        return set()
+    begin = seen.events[end].state
+    found = {-1: seen.given} | {index: event.state for index, event in enumerate(seen.events[:end])}
+    found = {index: state for index, state in found.items() if derived(begin, [state], seen.names)}
+    return set(map(id, found.values())) if found and _own_steps(seen, max(found) + 1, end) else set()
+
+
+def _own_steps(seen: Run, first: int, end: int) -> bool:
+    """Whether the network that is trained under the mask (any, if none is) took steps before that."""
+    own = {event.model for event in seen.events[end : end + 1]}
+    return any(event.kind == "step" and (not own or event.model in own) for event in seen.events[first:end])
 
 
 def largest(mask: State, state: State, scope: str) -> bool:

@@ -59,7 +59,13 @@ INNER = [forward(FOUND), step(state(b_weight=[[5], [7]]), before=FOUND)]
         ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND)], False),  # one step extends another
         ([*INNER, step(state(b_weight=[[5], [8]]), before=FOUND)], True),  # and moves weights after it
         ([*INNER, step(state(b_weight=[[9], [7]]), before=FOUND)], False),
-        ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND, by=1)], True),  # not the same optimizer
+        (
+            [*INNER, step(state(b_weight=[[5], [7]]), before=state(b_weight=[[5], [4]]), by=1)],
+            True,
+        ),  # another optimizer
+        ([*INNER, step(state(b_weight=[[5], [7]]), before=FOUND, by=1)], False),  # which finds what was restored
+        ([step(FOUND), forward(FOUND), step(state(b_weight=[[5], [7]])), forward(FOUND)], False),
+        ([step(FOUND), forward(FOUND), step(state(b_weight=[[5], [7]])), forward(state(b_weight=[[5], [4]]))], True),
         ([FIRST, step(state(b_weight=[[5], [7]]), before=FOUND, by=0)], True),
     ],
 )

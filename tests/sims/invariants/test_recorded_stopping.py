@@ -68,8 +68,8 @@ def epochs(*losses, weights=None):
     return events
 
 
-def stopping(events, patience=2, pressed=(), key=None):
-    seen = recorded(events)
+def stopping(events, patience=2, pressed=(), key=None, **result):
+    seen = recorded(events, **result)
     seen.given = state(a_weight=[[0.0] * 4])
     best = [i for i, _, _ in stops.evaluations(seen)]
     for first in best:
@@ -86,7 +86,9 @@ LAST, BEST = forward(state(a_weight=[[4.0] * 4])), forward(state(a_weight=[[2.0]
 def test_stopping_goes_on_from_the_best_weights():
     worse = epochs(1.0, 0.5, 0.6, 0.7)  # best after epoch 2
     text = "training goes on from the last weights, {} evaluations after the best validation loss"
-    assert stopping([*worse, BEST]) == "" and stopping(worse) == ""
+    assert stopping([*worse, BEST]) == "" and stopping(worse).startswith(
+        "not judged: what follows the stop was rewound"
+    )
     assert stopping([*worse, LAST]) == text.format(2)
     assert stopping([*worse, LAST, BEST]) == text.format(2) and stopping([*worse, BEST, LAST]) == ""
     assert stopping([*worse, look(state(), 0.1), LAST]) == text.format(2)
@@ -112,6 +114,20 @@ def test_stopping_goes_on_from_the_best_weights():
     assert stopping([look(state(), 1.0)]).startswith("not judged: no optimizer step")
 
 
+@pytest.mark.parametrize(
+    ("left", "got"),
+    [
+        ([2, 2, 0, 0], ""), ([4, 4, 0, 0], "training goes on from the last weights"), ([2, 2, 2, 2], ""),
+        ([1, 1, 0, 0], "not judged: what follows the stop was rewound"), ([9, 9, 9, 9], ""),
+    ],
+)  # fmt: skip
+def test_where_nothing_follows_the_stop_the_answer_tells(left, got):
+    answer = state(a_weight=[left])
+    answer["a.weight"] = answer["a.weight"].double()
+    found = stopping(epochs(1.0, 0.5, 0.6, 0.7), weights=answer)
+    assert found.startswith(got) and bool(found) == bool(got), found
+
+
 LAYER = {"stops_early": 2, "keeps": "largest", "scope": "layer"}
 
 
@@ -122,6 +138,10 @@ LAYER = {"stops_early": 2, "keeps": "largest", "scope": "layer"}
         ([9, 8, 2, 1], [8, 9, 1, 2], LAYER, ""), ([1, 2, 8, 9], [1, 5, 8, 9], LAYER, "not judged: the mask is"),
         ([1, 2, 8, 9], [9, 8, 2, 1], {"stops_early": 2}, "not judged: what follows the stop was rewound"),
         ([4, 3, 8, 9], [9, 8, 2, 1], LAYER, ""),  # not rewound
+        ([9, 8, 2, 1], [4, 3, 8, 9], LAYER, "not judged: the mask is that of the best weights"),  # or to the last ones
+        ([1, 2, 8, 9], [4, 3, 8, 9], LAYER, "training goes on from the last weights"),
+        ([9, 8, 2, 1], [4, 3, 2, 1], LAYER, "training goes on from the last weights"),  # that is their mask
+        ([9, 8, 2, 1], [4, 3, 8, 9], {"stops_early": 2}, "training goes on from the last weights"),
     ],
 )  # fmt: skip
 def test_a_mask_tells_which_weights_a_rewound_ticket_stopped_with(best, last, claims, got):

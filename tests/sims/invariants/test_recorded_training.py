@@ -179,17 +179,50 @@ def test_under_rewinding_the_initial_values_count_where_nothing_was_trained_befo
     found = recorded([forward(given), step(state(a_weight=[[9, 8, 1, 2]])), under])
     for seen, rewinds, got in (
         (shot, True, ""), (shot, False, ""), (looked, True, ""), (found, True, ""),
-        (searched, False, ""), (searched, True, "in none of 3"),
+        (searched, False, "not judged: the mask is that of weights that were gone back to"),
+            (searched, True, "in none of 3"),
     ):  # fmt: skip
         assert verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer").startswith(got)
         assert bool(verdict(training.check_keeps_largest, seen, rewinds=rewinds, scope="layer")) == bool(got)
+
+
+MOVED = state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
+ALIVE = [forward(MOVED), step(MOVED)]
+
+
+@pytest.mark.parametrize(
+    ("before", "claims", "got"),
+    [
+        ([forward(state()), *ALIVE], {}, "not judged: the mask is that of weights that were gone back to"),
+        ([forward(state(), learns=False), *ALIVE], {}, "not judged: the mask is that of weights"),
+        ([*ALIVE, forward(state()), step(state())], {}, ""),  # not gone back to
+        ([forward(state(), model=1), step(MOVED, model=1)], {}, ""),  # another network was trained on from there
+        ([forward(MOVED, model=1), step(MOVED, model=1)], {"rewinds": True}, "not judged: the mask is that of the in"),
+        ([forward(MOVED), step(MOVED)], {"rewinds": True}, "in none of 3 states"),
+        ([forward(MOVED, model=1), step(MOVED, model=1)], {"rewinds": True, "initial": MOVED}, "in none of 0"),
+    ],
+)  # fmt: skip
+def test_a_mask_may_be_of_weights_that_were_gone_back_to(before, claims, got):
+    claims = dict(claims)
+    initial = claims.pop("initial", state())
+    seen = recorded([*before, forward(state(**PRUNED)), step(state(**PRUNED))], initial=initial)
+    seen.given = MOVED if claims and initial is not MOVED else initial
+    found = verdict(training.check_keeps_largest, seen, scope="layer", **claims)
+    assert found.startswith(got) and bool(found) == bool(got), found
+
+
+def test_an_initial_state_that_was_never_seen_whole_has_its_largest_weights():
+    for start, got in ((state(), ""), (MOVED, "in none of 2 states")):
+        seen = recorded([forward(state(**PRUNED)), step(state(**PRUNED))], initial=start)
+        seen.given = MOVED
+        assert verdict(training.check_keeps_largest, seen, scope="layer").startswith(got)
 
 
 @pytest.mark.parametrize(("rewinds", "trained"), [(True, True), (False, True), (True, False)])
 def test_the_state_of_training_is_asked_for_where_the_initial_one_does_not_count(rewinds, trained):
     moved = state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
     seen = recorded([forward(moved, learns=False), *[step(moved)] * trained, forward(state(**PRUNED)), step(moved)])
-    seen.given = moved
+    seen.given = seen.result.initial = moved
     subject = Subject(lambda: None, TicketFinder(rewinds=rewinds, scope="layer"), Plan("quick"))
     subject.memory[f"{sorted(CASE.items())}/1/0"] = seen
     with pytest.raises(Violation) as found:
