@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from unilth.sims.invariants import check
+from unilth.sims.invariants import check, ticket_finder
+from unilth.sims.invariants.declarations import claims_of
 from unilth.sims.invariants.reference import PressedTicket, ramp
 from unilth.sims.invariants.twins_finder import PRESSED
 
@@ -216,6 +217,14 @@ class OnlyTheLast(Rounds):
         return ramp(step) * (self.number == self.rounds)
 
 
+@ticket_finder(keeps="largest", scope="global", penalty=ramp, stops_early=2)
+class ForgottenAfterAStop(StoppedRounds):
+    """The best weights are restored, and the second press is forgotten."""
+
+    def schedule(self, step):
+        return ramp(step) * (self.number == 1)
+
+
 class HalfAsHard(Rounds):
     def schedule(self, step):
         return ramp(step) * (0.5 if self.number == 2 else 1)
@@ -247,6 +256,7 @@ class FinalMask(Rounds):
 BROKEN = (
     (OnlyOnce, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
     (OnlyTheLast, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
+    (ForgottenAfterAStop, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
     (HalfAsHard, "finder-penalty-schedule", "a penalty of 0.01 at step 1"),
     (ByEpoch, "finder-penalty-schedule", "a penalty of 0.16 at step 1"),
     (FirstRoundsMask, "finder-penalty-schedule", "no penalty on the weights that go at any step"),
@@ -256,7 +266,8 @@ BROKEN = (
 
 @pytest.mark.parametrize(("finder", "rule", "got"), BROKEN, ids=[one[0].__name__ for one in BROKEN])
 def test_a_broken_round_is_a_violation(finder, rule, got):
-    (row,) = check(PRESSED(finder), budget="quick", only=rule, seed=3).invariants
+    claimed = finder if claims_of(finder).stops_early else PRESSED(finder)
+    (row,) = check(claimed, budget="quick", only=rule, seed=3).invariants
     assert row.status == "violated" and row.got.startswith(got), row
 
 

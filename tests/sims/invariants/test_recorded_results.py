@@ -130,6 +130,23 @@ def test_the_initial_state_is_the_given_or_the_first_that_learned():
     assert verdict(judge, halves).endswith("first trained weights in b.weight"), "one state, and not parts of two"
 
 
+@pytest.mark.parametrize(
+    ("start", "right"),
+    [
+        ({"a_weight": [[9, -7, 0, 0]], "b_weight": [[7], [0]]}, True),
+        ({"a_weight": [[9, -7, 5, 0]], "b_weight": [[7], [0]]}, True),  # under an earlier mask
+        ({"a_weight": [[9, 0, 5, 5]], "b_weight": [[7], [7]]}, False),  # a weight that is kept
+        ({"a_weight": [[9, -7, 4, 0]], "b_weight": [[7], [0]]}, False),
+        ({"a_weight": [[9, -7, 0, 0]], "b_weight": [[7], [0]], "b_bias": [0, 0]}, False),  # biases have no mask
+    ],
+)
+def test_an_initial_state_that_was_cut_off_before_it_learned_is_known_by_the_rest(start, right):
+    initial = state(a_weight=[[9, -7, 5, 5]], b_weight=[[7], [7]], b_bias=[3, 3])
+    first = state(**{"b_bias": [3, 3]} | start)
+    seen = recorded([forward(first), step(first)], initial=initial)
+    assert (verdict(results.check_initial, seen) == "") == right
+
+
 @pytest.mark.parametrize(("count", "right"), [(0, True), (1, True), (2, False), (3, True), (4, False)])
 def test_buffers_of_the_initial_state_may_be_those_of_the_first_start(count, right):
     """The given state counts 0, the first start 1, a second one 2, a third 3."""
