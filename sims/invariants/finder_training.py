@@ -175,12 +175,9 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         candidates = [state for state in candidates if not derived(state, [start], seen.names)]
     elif not trained:
         candidates.append(start)
-    back = _gone_back_to(seen, end)
     scope = subject.claims.scope
-    if any(largest(seen.mask, state, scope) for state in reversed(candidates) if id(state) not in back):
+    if any(largest(seen.mask, state, scope) for state in reversed(candidates)):
         return
-    if any(largest(seen.mask, state, scope) for state in candidates if id(state) in back):
-        raise NotJudged("the mask is that of weights that were gone back to: taken when they were new, or only then")
     if trained and not _own_steps(seen, end) and largest(seen.mask, start, scope):
         raise NotJudged("the mask is that of the initial values, and what was trained before it were others")
     if changed:
@@ -192,22 +189,10 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
     )
 
 
-def _gone_back_to(seen: Run, end: int) -> set[int]:
-    """The states with which training under the mask begins, by id, if its network had been trained on from there."""
-    own = _own_steps(seen, end)
-    if not own or end == len(seen.events):
-        return set()
-    begin, states = seen.events[end].state, [seen.given, *(event.state for event in seen.events[:end])]
-    found = [at for at, state in enumerate(states, start=-1) if derived(begin, [state], seen.names)]
-    return set() if not found or found[0] >= own[-1] or own[-1] in found else {id(states[at + 1]) for at in found}
-
-
-def _own_steps(seen: Run, end: int) -> list[int]:
-    """The steps before the mask of the network that is trained under it; of any, if none is."""
+def _own_steps(seen: Run, end: int) -> bool:
+    """Whether the network that is trained under the mask (any, if none is) took steps before that."""
     own = {event.model for event in seen.events[end : end + 1]}
-    return [
-        at for at, event in enumerate(seen.events[:end]) if event.kind == "step" and (not own or event.model in own)
-    ]
+    return any(event.kind == "step" and (not own or event.model in own) for event in seen.events[:end])
 
 
 def largest(mask: State, state: State, scope: str) -> bool:
