@@ -180,7 +180,8 @@ def check_keeps_largest(subject: Subject, case: Case) -> None:
         return
     if trained and not _own_steps(seen, end) and largest(seen.mask, start, scope):
         raise NotJudged("the mask is that of the initial values, and what was trained before it were others")
-    if changed:
+    strange = end < len(seen.events) and not derived(seen.events[end].state, [seen.given, start], seen.names)
+    if changed or (strange and not trained):
         raise NotJudged("weights are changed outside the optimizer as well, so not every state was seen")
     fail(
         got=f"in none of {len(candidates)} states before the mask were the kept weights the largest",

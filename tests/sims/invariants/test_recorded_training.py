@@ -16,6 +16,7 @@ from tests.sims.invariants.recorded import (
     rows,
     state,
     step,
+    tensors,
     verdict,
 )
 from unilth.sims.invariants import finder_abilities as abilities
@@ -204,9 +205,24 @@ def test_a_mask_of_the_initial_values_may_be_older_than_what_others_trained(mode
     assert verdict(training.check_keeps_largest, seen, scope="layer", **claims).startswith(got)
 
 
+@pytest.mark.parametrize(
+    ("before", "begins", "got"),
+    [
+        ([], PRUNED, "not judged: weights are changed outside the optimizer"),  # nobody saw where these came from
+        ([], {"a_weight": [[1, 2, 0, 0]], "b_weight": [[5], [0]]}, "in none of 2 states"),  # from the given ones
+        ([forward(MOVED), step(MOVED)], PRUNED, "in none of 3 states"),
+    ],
+)
+def test_weights_that_are_seen_nowhere_before_the_mask_tell_nothing_of_it(before, begins, got):
+    seen = recorded([*before, forward(state(**begins)), step(state(**PRUNED))], initial=MOVED)
+    seen.given = MOVED
+    assert verdict(training.check_keeps_largest, seen, scope="layer").startswith(got)
+
+
 def test_an_initial_state_that_was_never_seen_whole_has_its_largest_weights():
     for start, got in ((state(), ""), (MOVED, "in none of 2 states")):
-        seen = recorded([forward(state(**PRUNED)), step(state(**PRUNED))], initial=start)
+        cut = {name: start[name] * kept for name, kept in tensors(MASK).items()}
+        seen = recorded([forward(start | cut), step(state(**PRUNED))], initial=start)
         seen.given = MOVED
         assert verdict(training.check_keeps_largest, seen, scope="layer").startswith(got)
 
@@ -214,7 +230,8 @@ def test_an_initial_state_that_was_never_seen_whole_has_its_largest_weights():
 @pytest.mark.parametrize(("rewinds", "trained"), [(True, True), (False, True), (True, False)])
 def test_the_state_of_training_is_asked_for_where_the_initial_one_does_not_count(rewinds, trained):
     moved = state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
-    seen = recorded([forward(moved, learns=False), *[step(moved)] * trained, forward(state(**PRUNED)), step(moved)])
+    cut = state(a_weight=[[1, 2, 0, 0]], b_weight=[[5], [0]])
+    seen = recorded([forward(moved, learns=False), *[step(moved)] * trained, forward(cut), step(moved)])
     seen.given = seen.result.initial = moved
     subject = Subject(lambda: None, TicketFinder(rewinds=rewinds, scope="layer"), Plan("quick"))
     subject.memory[f"{sorted(CASE.items())}/1/0"] = seen
