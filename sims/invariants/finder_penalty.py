@@ -64,7 +64,10 @@ def _pressed(seen: Run, case: Case, claims: Any, judge: Callable[[Round, Steps],
             return judge(everything, _read(everything, case))
     returns = int(claims.stops_early is not None)
     if noted_only(seen) or any(others_were_trained(one, returns) for one, _ in accused):
-        raise NotJudged("several masks or trainings came before the ticket, so whose steps are whose is not known")
+        raise NotJudged(
+            "several masks or trainings came before the ticket, or weights were restored and stops_early is not "
+            "claimed, so whose steps are whose is not known"
+        )
     raise accused[0][1]
 
 

@@ -236,7 +236,7 @@ FINDER_TRAINING = (
         "Lightning's lottery mode does not restore biases, batch norm, statistics or momentum",
         check_rewinds_rest,
         excuse=lambda claims: "" if claims.rewinds is True else "does not claim rewinds=True (the whole network)",
-        needs=(*FORM, "finder-initial-is-initial"),
+        needs=(*FORM, "finder-rewinds"),
     ),
     _row(
         "finder-rewinds-optimizer",
@@ -244,7 +244,7 @@ FINDER_TRAINING = (
         "Lightning's lottery mode does not restore momentum: the first rewound steps go where training ended",
         check_rewinds_optimizer,
         excuse=lambda claims: "" if claims.rewinds is True else "does not claim rewinds=True (the whole training)",
-        needs=(*FORM, "finder-zero-after-every-step"),
+        needs=(*FORM, "finder-zero-after-every-step", "finder-rewinds"),
     ),
     _row(
         "finder-keeps-largest",

@@ -126,13 +126,20 @@ def data(case: Case) -> Data:
     )
 
 
+FAR = 2_718_281_828
+"""Added to the network's seed: a finder that draws from its own seed must not draw what the network was drawn from.
+
+Of a seed torch's generator takes 32 bits.
+"""
+
+
 def network(case: Case) -> nn.Module:
     """The problem's network, initialised from an explicit generator (the same for every seed of the finder)."""
     build, dtype = _problem(case)
     with torch.device("meta"):  # so that the layers' own initialisation draws nothing from the global generator
         made: nn.Module = build()
     made = made.to_empty(device="cpu")
-    chance = torch.Generator().manual_seed(int(case.get("network_seed", 7)))
+    chance = torch.Generator().manual_seed((int(case.get("network_seed", 7)) + FAR) % 2**63)
     with torch.no_grad():
         for module in made.modules():
             if isinstance(module, nn.Linear | _ConvNd):

@@ -93,6 +93,9 @@ def test_weights_start_with_a_variance_that_suits_relu(problem):
     biases = [parameter for name, parameter in made.named_parameters() if name.endswith("last.bias")]
     assert all(0.0 < bias.abs().max() < 0.05 for bias in biases)
     again, other = (problems.network({"problem": problem, "network_seed": seed}) for seed in (7, 8))
+    own = torch.Generator().manual_seed(7)  # what a finder draws with the same seed
+    weight = again.state_dict()[problems.prunable(again)[0]]
+    assert not torch.equal(weight.sign(), torch.randn(weight.shape, generator=own).to(weight.dtype).sign())
     assert torch.equal(made.last.weight, again.last.weight) and not torch.equal(made.last.weight, other.last.weight)
 
 
