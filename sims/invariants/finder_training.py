@@ -236,7 +236,7 @@ FINDER_TRAINING = (
         "Lightning's lottery mode does not restore biases, batch norm, statistics or momentum",
         check_rewinds_rest,
         excuse=lambda claims: "" if claims.rewinds is True else "does not claim rewinds=True (the whole network)",
-        needs=(*FORM, "finder-rewinds"),
+        needs=(*FORM, "finder-initial-is-initial"),
     ),
     _row(
         "finder-rewinds-optimizer",
