@@ -130,15 +130,18 @@ def test_where_nothing_follows_the_stop_the_answer_tells(left, got):
 
 @pytest.mark.parametrize(
     ("now", "same"),
-    [([1, 2, 0, 4], True), ([1, 2, 3, 4], True), ([1, 0, 3, 4], False), ([1, 2, 0, 9], False), ([0, 0, 0, 0], False)],
-)
+    [
+        ([1, 2, 0, 4], True), ([1, 2, 3, 4], True), ([1, 0, 3, 4], False), ([1, 2, 0, 9], False), ([0, 0, 0, 0], False),
+        ([1, 2, -5, 4], False), ([1, 2, 5, 4], False), ([1, 2, 3, 0], False),
+    ],
+)  # fmt: skip
 def test_what_is_masked_after_every_step_is_the_same_training(now, same):
     """Of what the step left, [1, 2, 3, 4], only the third was 0 before it."""
     found = stops._same_but_masked(state(a_weight=[now]), state(a_weight=[[1, 2, 3, 4]]), USED, ["a.weight"])
     assert found == same
 
 
-USED = state(a_weight=[[9, 9, 0, 9]])
+USED = state(a_weight=[[9, 9, 0, -9]])
 LAYER = {"stops_early": 2, "keeps": "largest", "scope": "layer"}
 
 

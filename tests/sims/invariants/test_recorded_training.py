@@ -193,13 +193,13 @@ MOVED = state(a_weight=[[1, 2, 9, 8]], b_weight=[[5], [9]])
     ("model", "claims", "got"),
     [
         (1, {"rewinds": True}, "not judged: the mask is that of the initial values"),
-        (0, {"rewinds": True}, "in none of 3 states"),  # taken after rewinding
+        (0, {"rewinds": True}, "in none of 4 states"),  # taken after rewinding
         (1, {"rewinds": True, "initial": MOVED}, "in none of 0 states"),
     ],
 )
 def test_a_mask_of_the_initial_values_may_be_older_than_what_others_trained(model, claims, got):
     claims = dict(claims)
-    before = [forward(MOVED, model=model), step(MOVED, model=model)]
+    before = [forward(MOVED), forward(MOVED, model=model), step(MOVED, model=model)]
     seen = recorded([*before, forward(state(**PRUNED)), step(state(**PRUNED))], initial=claims.pop("initial", state()))
     seen.given = MOVED
     assert verdict(training.check_keeps_largest, seen, scope="layer", **claims).startswith(got)
