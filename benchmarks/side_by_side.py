@@ -31,10 +31,10 @@ from unilth.sims.shared_gpu import side_by_side
 
 def serve(args: argparse.Namespace) -> None:
     """A process that trains whenever it is told for how many seconds, and says from when to when and how much."""
-    torch.set_num_threads(1 if args.child == "ours" else max(1, torch.get_num_threads()))
     draw, count = np.random.default_rng(0), args.batch * args.steps
     images, labels = draw.integers(0, 256, (count, 3, 32, 32), np.uint8), draw.integers(0, 10, count)
     if args.child == "ours":
+        torch.set_num_threads(1)  # there are others beside it
         recorder = Graphs(torch.device(args.device)) if args.device == "cuda" else None
         training = ours(args.network, images, labels, args, recorder)
 

@@ -8,8 +8,8 @@ from unilth.sims.invariants.finder_run import Run
 from unilth.sims.invariants.finder_training import largest
 from unilth.sims.invariants.invariant import NotJudged, fail
 from unilth.sims.invariants.observe import Event, State
-from unilth.sims.invariants.penalty_rounds import nested, under
-from unilth.sims.invariants.states import derived
+from unilth.sims.invariants.penalty_rounds import nested
+from unilth.sims.invariants.states import derived, under
 
 
 def goes_on_from(seen: Run, following: Event, one: State, other: State) -> bool:

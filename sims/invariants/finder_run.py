@@ -15,7 +15,7 @@ from unilth.sims.invariants.invariant import Case, NotJudged, Subject, fail
 from unilth.sims.invariants.looks import looks
 from unilth.sims.invariants.observe import Event, Observer, State
 from unilth.sims.invariants.phases import Training, training
-from unilth.sims.invariants.states import derived
+from unilth.sims.invariants.states import derived, under
 
 ALIKE = 0.5
 """Cosine between weights from which one state may come from the other; of 1,000 drawn anew it is 0 +- 0.03."""
@@ -69,7 +69,7 @@ class Run:
 
     def pruned_zero(self, state: State) -> bool:
         """Whether every weight that the final mask prunes is exactly 0 in a state."""
-        return all(not bool(state[name][~kept].count_nonzero()) for name, kept in self.mask.items())
+        return under(self.mask, state)
 
     def starts(self) -> list[State]:
         """The state as given, and those from which a network began to learn.

@@ -13,6 +13,7 @@ from unilth.sims.invariants.finder_result import round_masks
 from unilth.sims.invariants.finder_run import Run, equal_states
 from unilth.sims.invariants.invariant import Violation
 from unilth.sims.invariants.observe import Event, State
+from unilth.sims.invariants.states import under
 
 FEW = 0.05
 """The share of the weights that may be 0, and not from the start, without a mask."""
@@ -85,16 +86,7 @@ def nested(seen: Run) -> list[State]:
     if not all(inside):
         return []
     masks = [mask for mask in masks if any(not bool(kept.all()) for kept in mask.values())]
-    return [mask for mask, after in itertools.pairwise([*masks, seen.mask]) if not _same(mask, after)]
-
-
-def _same(mask: State, other: State) -> bool:
-    return all(torch.equal(kept, other[name]) for name, kept in mask.items())
-
-
-def under(mask: State, state: State) -> bool:
-    """Whether all that a mask prunes is 0."""
-    return all(not bool(state[name][~kept].any()) for name, kept in mask.items())
+    return [mask for mask, after in itertools.pairwise([*masks, seen.mask]) if not equal_states(mask, after)]
 
 
 def _under(seen: Run, mask: State, end: int) -> tuple[int, int]:

@@ -17,6 +17,11 @@ def derived(state: State, others: Iterable[State], names: list[str]) -> bool:
     )
 
 
+def under(mask: State, state: State) -> bool:
+    """Whether every weight that a mask prunes is exactly 0 in a state."""
+    return all(not bool(state[name][~kept].count_nonzero()) for name, kept in mask.items())
+
+
 def apart(state: State, other: State, names: list[str]) -> float:
     """The squared distance between two states, where the weights of the first are not 0."""
     return float(_apart(_vector(state, names), _vector(other, names)))
