@@ -41,7 +41,8 @@ class Checkpoint:
     """The checkpoint of one run at ``path``.
 
     ``identity`` is what must agree for the run to go on where it was: spec, code, libraries, data, initial weights. A
-    checkpoint is due ``seconds`` after the start or the last one; ``say`` gets a sentence where one is passed over or
+    checkpoint is due ``seconds`` after the start or the last one; between two the last tree is held in memory, for
+    whoever is interrupted and can still write it (`keep`). ``say`` gets a sentence where a checkpoint is passed over or
     cannot be written.
     """
 
@@ -52,10 +53,23 @@ class Checkpoint:
         self.path, self.identity, self.seconds = path, dict(identity), seconds
         self.say = say or (lambda sentence: None)
         self.last = monotonic()
+        self.held: Tree | None = None
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
         return monotonic() - self.last >= self.seconds
+
+    def note(self, tree: Tree) -> None:
+        """Write the tree where that is due, otherwise hold a copy of it."""
+        if self.due():
+            self.write(tree)
+        else:
+            self.held = _copied(tree)
+
+    def keep(self) -> None:
+        """Write what is held, if anything was noted since the last checkpoint."""
+        if self.held is not None:
+            self.write(self.held)
 
     def write(self, tree: Tree) -> None:
         """Replace the file. Where that fails (a full disk), the run is worth more than its checkpoint and goes on."""
@@ -64,7 +78,7 @@ class Checkpoint:
             write(self.path, packed({"schema": SCHEMA, "identity": self.identity, "tree": tree}))
         except OSError as error:
             self.say(f"the checkpoint {self.path} cannot be written ({error.strerror}); the run goes on without it")
-        self.last = monotonic()
+        self.last, self.held = monotonic(), None
 
     def read(self) -> Tree | None:
         """The tree, or None where there is no checkpoint or none that can be used, which is said.
@@ -98,6 +112,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """The run is over."""
+        self.held = None
         self.path.unlink(missing_ok=True)
 
     def _none(self, why: str) -> Tree | None:
@@ -143,6 +158,15 @@ def unpacked(content: bytes) -> Any:
         return _tree(known["tree"], tensors)
     except (SafetensorError, RecursionError, *REFUSED):
         return None
+
+
+def _copied(value: Any) -> Any:
+    """A tree that nobody else holds a part of."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -105,6 +105,7 @@ def sweep_on_slurm(
     *,
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
     data_dir: Path | None = None,
     device: str = "cpu",
     run: str = RUN,
@@ -112,7 +113,8 @@ def sweep_on_slurm(
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet as SLURM array jobs, and wait for them.
 
-    ``workers`` runs go on at a time in each array task; ``device``, ``run`` and ``check`` as in `sweep`. Raises
+    ``workers`` runs go on at a time in each array task; ``device``, ``run`` and ``check`` as in `sweep`. ``say`` gets a
+    sentence where finished runs cannot be compared with the data; what runs say is in the logs of their tasks. Raises
     ``UserError`` where there is no SLURM or the directory cannot be used, and with SLURM's own words where it refuses
     the job.
     """
@@ -144,7 +146,7 @@ def sweep_on_slurm(
             jobs |= _submit(store, cluster, campaign.name, shares)
             write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")
         elif check is not None and not todo.left:
-            compare_data(todo, data_dir, None)
+            compare_data(todo, data_dir, say)
         tally = Tally(todo.finished, todo.left, workers * count)
         waiting = list(todo.left)
         while waiting:

@@ -56,8 +56,9 @@ def execute(
     """Do one run and return the ticket and its record, which is JSON-able.
 
     Two runs of one spec on one machine have the same record except for what stands under its key ``timing``. A run
-    writes its state to the file ``checkpoint`` every ``every`` seconds, and goes on from there if it was interrupted;
-    whoever has stored the record removes the file. ``say`` gets a sentence where a checkpoint cannot be used.
+    writes its state to the file ``checkpoint`` every ``every`` seconds and when Ctrl-C ends it, and goes on from there
+    if it was interrupted; whoever has stored the record removes the file. ``say`` gets a sentence where a checkpoint
+    cannot be used.
     """
     recipe = zoo.recipe(spec)
     began = time.perf_counter()
@@ -100,6 +101,10 @@ def execute(
                     f"the test loss is {test_loss}, and the validation loss is not: lower lr (it is {spec.lr}), or see "
                     "what the network does with the test data"
                 )
+        except KeyboardInterrupt:
+            if kept:
+                kept.keep()
+            raise
         except NetworkError as error:
             raise UserError(str(error).replace("the network", f"the network {spec.network!r}", 1)) from error
     pruned, size = masks.pruned_of(ticket.mask), masks.size_of(ticket.mask)

@@ -264,8 +264,8 @@ class Search:
 
         def tick() -> None:
             self.used += 1
-            if self.checkpoint and self.checkpoint.due():
-                self.checkpoint.write(self._tree(training))
+            if self.checkpoint:
+                self.checkpoint.note(self._tree(training))
             if self.progress:
                 self.progress(self.used, self.budget.epochs, f"{phase.name}, round {phase.round}")
 

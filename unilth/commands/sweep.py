@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
             workers = 1 if args.workers is None else args.workers
             summary = sweep_on_slurm(
                 campaign, out, args.slurm,
-                workers=workers, progress=show, data_dir=args.data_dir, device=args.device,
+                workers=workers, progress=show, say=show.say, data_dir=args.data_dir, device=args.device,
             )  # fmt: skip
         else:
             summary = sweep(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +17,13 @@ from tests.sims.sweeps.sweeping import CAMPAIGN, contents, finished, of, pids, r
 from unilth.errors import UserError
 from unilth.sims import worker
 from unilth.sims.campaign import Campaign, parse
+from unilth.sims.cluster import Cluster, sweep_on_slurm
 from unilth.sims.data import digits
 from unilth.sims.pool import ATTEMPTS
 from unilth.sims.records import read_record
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
-from unilth.sims.sweep import keep_campaign, plan, sweep
+from unilth.sims.sweep import Summary, keep_campaign, plan, sweep
 from unilth.sims.tally import Progress
 
 
@@ -278,8 +282,15 @@ def test_a_finished_sweep_is_compared_with_the_data_that_are_given_now(tmp_path:
         sweep(campaign, other, data_dir=data_dir)
 
 
-def test_data_that_are_gone_are_not_compared(tmp_path: Path, data_dir: Path) -> None:
+def on_slurm(campaign: Campaign, out: Path, **options: Any) -> Summary:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "which", lambda program: program)  # there is nothing to submit, so none of it is called
+        return sweep_on_slurm(campaign, out, Cluster(), **options)
+
+
+@pytest.mark.parametrize("swept", [sweep, on_slurm])
+def test_data_that_are_gone_are_not_compared(tmp_path: Path, data_dir: Path, swept: Callable[..., Summary]) -> None:
     said: list[str] = []
     campaign = held(tmp_path / "out", RunSpec("omp", data="mnist"), "0" * 64)
-    assert sweep(campaign, tmp_path / "out", data_dir=data_dir, say=said.append).skipped == 1
+    assert swept(campaign, tmp_path / "out", data_dir=data_dir, say=said.append).skipped == 1
     assert len(said) == 1 and said[0].endswith("the data are not compared with those of the finished runs")

@@ -1,0 +1,94 @@
+"""Ctrl-C at any moment costs the epoch that was on its way and nothing before it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from tests.sims.killed_runs import SPEC
+from unilth.sims import checkpoints, training
+from unilth.sims.checkpoints import Checkpoint, unpacked
+from unilth.sims.execute import execute
+from unilth.sims.one_run import find_into
+from unilth.sims.records import dump
+
+
+def plain(record: dict) -> dict:
+    return {**json.loads(dump(record)), "timing": 0}
+
+
+@pytest.fixture(scope="module")
+def straight() -> dict:
+    return plain(execute(SPEC)[1])
+
+
+def pressed(monkeypatch, folder, epoch: int) -> None:
+    """Ctrl-C when the steps of ``epoch`` are done and its validation loss is not known yet; no checkpoint is due."""
+    asked = []
+
+    def evaluate(*args):
+        asked.append(args)
+        if len(asked) == epoch:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    original = training.evaluate
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "evaluate", evaluate)
+        find_into(SPEC, folder, every=1000)
+
+
+@pytest.mark.parametrize("epoch", range(2, SPEC.epochs + 1))
+def test_the_epochs_before_ctrl_c_are_kept(tmp_path, monkeypatch, straight, epoch):
+    pressed(monkeypatch, tmp_path, epoch)
+    epochs = []
+    record, fresh = find_into(SPEC, tmp_path, progress=lambda done, *_: epochs.append(done))
+    assert fresh and epochs == list(range(epoch, SPEC.epochs + 1)) and plain(record) == straight
+    assert not (tmp_path / checkpoints.FILE).exists()
+
+
+def test_ctrl_c_again_and_again(tmp_path, monkeypatch, straight):
+    pressed(monkeypatch, tmp_path, 2)
+    before = (tmp_path / checkpoints.FILE).read_bytes()
+    pressed(monkeypatch, tmp_path, 1)  # nothing new: the file stays as it was
+    assert (tmp_path / checkpoints.FILE).read_bytes() == before
+    pressed(monkeypatch, tmp_path, 3)
+    assert plain(find_into(SPEC, tmp_path)[0]) == straight
+
+
+def test_in_the_first_epoch_there_is_nothing_to_keep(tmp_path, monkeypatch):
+    pressed(monkeypatch, tmp_path, 1)
+    assert not (tmp_path / checkpoints.FILE).exists()
+
+
+def test_what_is_held_does_not_change_with_the_run(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000)
+    checkpoint.keep()
+    assert not checkpoint.path.exists()
+    weight, rows = torch.zeros(2), [{"epoch": 1}]
+    checkpoint.note({"weight": {"of": weight}, "rows": rows})
+    weight += 1
+    rows[0]["epoch"] = 2
+    rows.append({"epoch": 3})
+    checkpoint.keep()
+    tree = unpacked(checkpoint.path.read_bytes())["tree"]
+    assert tree["weight"]["of"].tolist() == [0, 0] and tree["rows"] == [{"epoch": 1}]
+    checkpoint.path.unlink()
+    checkpoint.keep()  # what was written is not written again
+    assert not checkpoint.path.exists()
+
+
+def test_of_a_run_that_is_over_nothing_is_kept(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000)
+    checkpoint.note({})
+    checkpoint.remove()
+    checkpoint.keep()
+    assert not checkpoint.path.exists()
+
+
+def test_a_checkpoint_that_is_due_is_written_at_once(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=0)
+    checkpoint.note({})
+    assert checkpoint.path.exists() and checkpoint.held is None
