@@ -41,16 +41,16 @@ class Checkpoint:
     """The checkpoint of one run at ``path``.
 
     ``identity`` is what must agree for the run to go on where it was: spec, code, libraries, data, initial weights. A
-    checkpoint is due ``seconds`` after the start or the last one; between two the last tree is held in memory, for
-    whoever is interrupted and can still write it (`keep`). ``say`` gets a sentence where a checkpoint is passed over or
-    cannot be written.
+    checkpoint is due ``seconds`` after the start or the last one. With ``hold`` the last tree between two is held in
+    memory, so that whoever is interrupted by Ctrl-C can still write it (`keep`). ``say`` gets a sentence where a
+    checkpoint is passed over or cannot be written.
     """
 
     def __init__(
         self, path: Path, identity: Mapping[str, str], *, seconds: float = SECONDS,
-        say: Callable[[str], None] | None = None,
+        hold: bool = False, say: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
-        self.path, self.identity, self.seconds = path, dict(identity), seconds
+        self.path, self.identity, self.seconds, self.hold = path, dict(identity), seconds, hold
         self.say = say or (lambda sentence: None)
         self.last = monotonic()
         self.held: Tree | None = None
@@ -59,12 +59,12 @@ class Checkpoint:
         """Whether it is time for the next one."""
         return monotonic() - self.last >= self.seconds
 
-    def note(self, tree: Tree) -> None:
-        """Write the tree where that is due, otherwise hold a copy of it."""
+    def note(self, tree: Callable[[], Tree]) -> None:
+        """Write the tree that ``tree`` makes where that is due, otherwise hold a copy of it where that is asked for."""
         if self.due():
-            self.write(tree)
-        else:
-            self.held = _copied(tree)
+            self.write(tree())
+        elif self.hold:
+            self.held = _copied(tree())
 
     def keep(self) -> None:
         """Write what is held, if anything was noted since the last checkpoint."""

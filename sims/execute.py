@@ -51,14 +51,15 @@ def execute(
     device: str = "cpu",
     checkpoint: Path | None = None,
     every: float = SECONDS,
+    hold: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> tuple[Ticket, dict[str, Any]]:
     """Do one run and return the ticket and its record, which is JSON-able.
 
     Two runs of one spec on one machine have the same record except for what stands under its key ``timing``. A run
-    writes its state to the file ``checkpoint`` every ``every`` seconds and when Ctrl-C ends it, and goes on from there
-    if it was interrupted; whoever has stored the record removes the file. ``say`` gets a sentence where a checkpoint
-    cannot be used.
+    writes its state to the file ``checkpoint`` every ``every`` seconds, with ``hold`` also where Ctrl-C ends it, and
+    goes on from there if it was interrupted; whoever has stored the record removes the file. ``say`` gets a sentence
+    where a checkpoint cannot be used.
     """
     recipe = zoo.recipe(spec)
     began = time.perf_counter()
@@ -82,7 +83,7 @@ def execute(
         kept = None
         if checkpoint is not None:
             identity = _identity(spec, data_digest, network, device, origin, score)
-            kept = Checkpoint(checkpoint, identity, seconds=every, say=say)
+            kept = Checkpoint(checkpoint, identity, seconds=every, hold=hold, say=say)
         recorder = None
         if on_gpu and origin["kind"] == "built in":  # one from elsewhere may decide in Python what a step does
             recorder = Graphs(torch.device(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,9 +61,11 @@ class Search:
     its last saved epoch with the generators as they were. On the CPU it ends with the same bits. With a ``recorder``
     every phase records its step on the GPU and replays it.
 
-    There are two sanity controls. ``shuffled`` moves what is kept to random places in every round: as many in each
-    layer as the recipe chose, inside the last round's mask. ``reinitialised`` fine-tunes from ``fresh``, the state of
-    the same network built anew: every parameter and buffer, frozen ones too, as the network's own code draws them.
+    There are two sanity controls. ``shuffled`` moves what is kept to random places, as many in each layer. Where the
+    survivors are rewound and nothing presses, that is the finished mask, anywhere in the layer; elsewhere what an
+    earlier round pruned is 0 or was pressed on, so the choice of every round is shuffled, inside the last one's.
+    ``reinitialised`` fine-tunes from ``fresh``, the state of the same network built anew: every parameter and buffer,
+    frozen ones too, as the network's own code draws them.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Search:
             self._press(number, epochs, chosen)
             self.masks.append(chosen)
             if recipe.rounds.hard == "each" or number == rounds:
-                self.mask = chosen
+                self.mask = self._shuffled() if number == rounds and self._rewound_and_shuffled else chosen
                 self._prune_and_rewind(free_again=number == rounds or number < free_phases)
         if self.fresh is not None:
             self.network.load_state_dict(self.fresh)
@@ -136,7 +139,10 @@ class Search:
         fault = no_ticket(mask, weights, self.initial)
         if fault:
             raise NetworkError(f"the network {fault}")
-        return Ticket(mask=mask, weights=weights, initial=self.initial, sparsity=self.sparsity, masks=tuple(self.masks))
+        initial = self.initial
+        if self.fresh is not None:
+            initial = {name: self.fresh[name].to(value.device, copy=True) for name, value in initial.items()}
+        return Ticket(mask=mask, weights=weights, initial=initial, sparsity=self.sparsity, masks=tuple(self.masks))
 
     def _choose(self, target: float) -> Mask:
         """The next mask, from the checkpoint's log where it was drawn before the interruption."""
@@ -153,10 +159,22 @@ class Search:
         else:
             sight = self._sight()
             chosen = self.recipe.mask.draw(sight, target)
-            if self.control == "shuffled":  # by a stream for each round: one that is logged draws nothing
+            if self.control == "shuffled" and not self._rewound_and_shuffled:
+                # by a stream for each round: one that is logged draws nothing
                 chosen = shuffled(chosen, stream(self.seed, f"control {len(self.chosen) + 1}"), within=sight.mask)
         self.chosen.append(chosen)
         return chosen
+
+    @property
+    def _rewound_and_shuffled(self) -> bool:
+        """Whether the control can move what is kept to places that an earlier round pruned."""
+        rewound = self.recipe.rewind.to in ("initial", "step") and not isinstance(self.recipe.penalty, GrowingPenalty)
+        return self.control == "shuffled" and rewound and self.recipe.rounds.number > 1
+
+    def _shuffled(self) -> Mask:
+        """The finished mask at random places, in the place of those of the rounds, which led to another one."""
+        self.masks = [shuffled(self.masks[-1], stream(self.seed, "control"))]
+        return self.masks[0]
 
     def _sight(self) -> Sight:
         """What the mask rule may see: the network and some training examples, the same at every draw."""
@@ -265,7 +283,7 @@ class Search:
         def tick() -> None:
             self.used += 1
             if self.checkpoint:
-                self.checkpoint.note(self._tree(training))
+                self.checkpoint.note(functools.partial(self._tree, training))
             if self.progress:
                 self.progress(self.used, self.budget.epochs, f"{phase.name}, round {phase.round}")
 
@@ -283,6 +301,7 @@ class Search:
                 "round": phase.round,
                 "epochs": len(outcome.rows),
                 "best_epoch": outcome.best_epoch,
+                **({"settled": training.stopped} if isinstance(phase.stop, SettledMask) else {}),
                 "weight_decay": phase.decay,
                 "l1": phase.lasso,
                 "recover": phase.recover,
@@ -330,6 +349,8 @@ class Search:
         """A checkpoint that passed every check and still does not fit was made by hand: refused in a sentence."""
         try:
             yield
+        except (torch.OutOfMemoryError, torch.AcceleratorError):  # RuntimeErrors that say nothing of the checkpoint
+            raise
         except REFUSED as error:
             if self.checkpoint is None:
                 raise

@@ -72,8 +72,9 @@ def find_into(
                 f"remove {checkpoint} to give that run up"
             )
         ticket, record = execute(
-            spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, say=say
-        )
+            spec, data_dir=data_dir, progress=progress, device=device, checkpoint=checkpoint, every=every, hold=True,
+            say=say,
+        )  # fmt: skip
         found = _finished(spec, folder, data_dir, say)  # by what knows no lock: a copy, a process on another machine
         if found is not None:
             checkpoint.unlink(missing_ok=True)

@@ -9,9 +9,11 @@ from unilth.sims.records import Record
 
 
 def stopped(record: Record) -> int | None:
-    """The epochs after which early stopping ended free training; None where it did not fire, or is not asked for."""
+    """The epochs after which a stopping rule ended free training; None where it did not fire, or is not asked for."""
     patience = record["recipe"]["stop"].get("patience")
     first: dict[str, Any] = record["phases"][0] if record["phases"] else {"phase": ""}
+    if _settles(record):
+        return int(first["epochs"]) if first.get("settled") else None
     if patience is None or first["phase"] != "free" or first["epochs"] - (first["best_epoch"] or 0) < patience:
         return None
     return int(first["epochs"])
@@ -25,13 +27,22 @@ def shortfalls(record: Record) -> list[str]:
     if patience is not None and stopped(record) is None:
         epochs = free[0]["epochs"] if free else 0
         found.append(f"early stopping (patience {patience}) did not fire: free training ended with its {epochs} epochs")
+    if _settles(record) and free and free[0].get("settled") is False:
+        found.append(f"the mask did not settle: free training ended with its {free[0]['epochs']} epochs")
     empty = sum(row["epochs"] == 0 for row in free)
     if empty and recipe["stop"].get("number") != 0:
         found.append(f"{empty} of {len(free)} phases of free training had no epoch")
+    if recipe.get("sorting") and not any(row["phase"] == "sort" and row["epochs"] for row in rows):
+        found.append("the weights were not sorted before the mask was drawn")
     pressed = {row["round"] for row in rows if row["phase"] == "press" and row["epochs"]}
     if "ceiling" in (recipe["penalty"] or {}) and len(pressed) < rounds:
         found.append(f"the penalty pressed in {len(pressed)} of {rounds} rounds")
     return found
+
+
+def _settles(record: Record) -> bool:
+    """Whether free training is to end where the mask has settled; earlier records do not tell if it did."""
+    return "tolerance" in record["recipe"]["stop"]
 
 
 def tallied(records: Iterable[Record]) -> list[str]:

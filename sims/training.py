@@ -121,13 +121,17 @@ class Masking:
         self.recover, eased = phase.recover, stays if phase.recover else {}
         self.eased = [(named[n], _like(named[n], kept)) for n, kept in eased.items() if n in named]
         self.lasso, self.sparse = phase.lasso, [p for n, p in prunable(network).items() if phase.lasso and n in named]
-        optimizer.register_step_pre_hook(self._before)
-        optimizer.register_step_post_hook(self._after)
+        self.hooks = (optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after))
 
     @property
     def value(self) -> float:
         """The penalty in the last step."""
         return self.penalty.value(self.step - 1) if self.penalty and self.step else 0.0
+
+    def release(self) -> None:
+        """Let the optimizer go: they hold each other, and neither's memory would come back by itself."""
+        for hook in self.hooks:
+            hook.remove()
 
     def begin(self, steps: int, place: Tensor) -> None:
         """Make ready for so many steps; ``place`` (1,) on the device holds which of them is next, 0 the first."""
@@ -201,7 +205,7 @@ class Training:
         self.batches = torch.zeros(self.steps, min(count, phase.batch), dtype=torch.int64, device=device)
         self.place, self.total = torch.zeros(1, dtype=torch.int64, device=device), torch.zeros((), device=device)
         generators = [chance] if chance is not None else []
-        self._do = Replayed(self._step, recorder, generators) if recorder else self._step
+        self._replayed = Replayed(self._step, recorder, generators) if recorder else None
         self.watch: Watch | MaskWatch | None = None
         if phase.stop:
             self.watch = MaskWatch(phase.stop) if isinstance(phase.stop, SettledMask) else Watch(phase.stop)
@@ -215,8 +219,8 @@ class Training:
             self._epoch(len(self.outcome.rows))
             if tick:
                 tick()
-        if isinstance(self._do, Replayed):
-            self._do.forget()
+        self._replayed = None  # with the recording's memory on the device
+        self.masking.release()
         now = {id(parameter) for parameter in self.network.parameters()}
         if not all(id(parameter) in now for parameter in self.parameters):
             raise NetworkError(
@@ -239,9 +243,9 @@ class Training:
             self.masking.begin(self.steps, self.place)
         self.place.zero_()
         self.total.zero_()
-        first = self.masking.step
+        first, do = self.masking.step, self._replayed or self._step
         for number in range(first + 1, first + self.steps + 1):
-            self._do()
+            do()
             self.masking.step = number  # by itself it counts what Python does, not what is replayed
             if number == self.snapshot:
                 self.outcome.snapshot = {name: value.clone() for name, value in self.network.state_dict().items()}

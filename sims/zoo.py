@@ -33,6 +33,7 @@ RANDOM_BALANCED, LAMP = MaskRule("random", "balanced"), MaskRule("lamp", "global
 SNIP, GRASP, SYNFLOW = MaskRule("snip"), MaskRule("grasp"), MaskRule("synflow", steps=100)
 LINEAR, SQUARE = GrowingPenalty(power=1), GrowingPenalty(power=2)
 EVEN = GrowingPenalty(every=1, hold=10_000)  # RST-Iter's cycle: 10,000 steps of growth and as many held
+GREG = GrowingPenalty(every=10, hold=10_000)  # GReg's public commands for CIFAR
 
 # fmt: off
 ZOO: tuple[Row, ...] = (
@@ -57,13 +58,13 @@ ZOO: tuple[Row, ...] = (
         "L1 then magnitude", "one-shot magnitude with L1 regularisation throughout (the strength is our default)"),
     Row("early-bird", Recipe(SettledMask(), OVERALL, None,    Rounds(1),              Rewind("rate")),
         "Early-Bird", "You et al. 2020: free training until the magnitude mask settles, here of weights"),
-    Row("greg-1",  Recipe(Epochs(),        PER_LAYER, LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),
+    Row("greg-1",  Recipe(Epochs(),        PER_LAYER, GREG,     Rounds(1),              Rewind("rate"), L2(5e-4)),
         "GReg-1", "Wang et al. 2021: pretrained, growing penalty on the smallest magnitudes of each layer"),
-    Row("greg-2",  Recipe(Epochs(),        PER_LAYER, LINEAR,   Rounds(1),         Rewind("rate"), L2(5e-4), Sorting()),
+    Row("greg-2",  Recipe(Epochs(),        PER_LAYER, GREG,     Rounds(1),         Rewind("rate"), L2(5e-4), Sorting()),
         "GReg-2", "Wang et al. 2021: a penalty on all weights first, so that magnitudes tell curvature; then GReg-1"),
     Row("dlth",    Recipe(Epochs(0),       RANDOM,    LINEAR,   Rounds(1),              Rewind("rate"), L2(5e-4)),
         "DLTH (RST)", "Bai et al. 2022: random mask at initialisation, growing penalty beside weight decay"),
-    Row("dlth-iter", Recipe(Epochs(0),     RANDOM,    LINEAR,   Rounds(5),              Rewind("rate"), L2(5e-4)),
+    Row("dlth-iter", Recipe(Epochs(0),     RANDOM,    EVEN,     Rounds(5),              Rewind("rate"), L2(5e-4)),
         "RST-Iter", "Bai et al. 2022: the same in cycles; here what is pruned stays pruned, and masks are nested"),
     Row("dlth-iter-code", Recipe(Epochs(0), RANDOM,   EVEN, Rounds(5, hard="last"),     Rewind("rate"), L2(5e-4)),
         "RST-Iter, as its code", "Bai et al. 2022, public code: no hard prune before the last cycle"),

@@ -32,7 +32,7 @@ def test_its_numbers_are_the_codes() -> None:
     assert (
         f"(`--tune`, {budget.tune})" in PAGE and f"rate ({budget.lr})" in PAGE and f"momentum {budget.momentum}" in PAGE
     )
-    assert f"{EXAMPLES} training examples" in PAGE and f"k is {recipe('lth-step').rewind.step}" in PAGE
+    assert f"{EXAMPLES} training examples" in PAGE and f"step k, which is {recipe('lth-step').rewind.step}" in PAGE
     unilth = recipe("unilth")
     assert (unilth.stop.patience, unilth.penalty.power, unilth.penalty.ceiling, unilth.rounds.number) == (5, 2, 1, 5)
     assert (unilth.mask.scope, unilth.rewind.to) == ("layer", "rate")

@@ -1,4 +1,4 @@
-"""The sanity controls: a mask shuffled in every round, or kept weights drawn anew before they are fine-tuned."""
+"""The sanity controls: a mask at random places, or kept weights drawn anew before they are fine-tuned."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from unilth.sims.streams import stream
 
 SHORT = Budget(epochs=12, tune=0.25, batch=128)
 SEVERAL = tuple(row.name for row in zoo.ZOO if row.recipe.rounds.number > 1 and row.recipe.rounds.hard == "each")
+REWOUND = ("lth", "lth-step")  # to values that no round has touched
 
 
 class Killed(BaseException):
@@ -78,7 +79,19 @@ def counts(mask: masks.Mask) -> dict[str, int]:
     return {name: int(kept.sum()) for name, kept in mask.items()}
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", REWOUND)
+def test_where_weights_are_rewound_the_finished_mask_is_shuffled(digits, name):
+    """As published: what the rounds chose is the ticket's own, with its counts, and every weight is a place for it."""
+    plain, search = searched(digits, name, None), searched(digits, name)
+    assert [masks.digest(mask) for mask in search.drawn] == [masks.digest(mask) for mask in plain.drawn]
+    assert counts(search.ticket.mask) == counts(plain.ticket.mask)
+    assert [masks.digest(mask) for mask in search.ticket.masks] == [masks.digest(search.ticket.mask)]
+    assert all((search.ticket.mask[n] & ~kept).any() for n, kept in plain.ticket.masks[-2].items())
+    expected = masks.apply(search.ticket.mask, search.rewound)
+    assert all(torch.equal(search.start[layer], value) for layer, value in expected.items())
+
+
+@pytest.mark.parametrize("name", sorted(set(SEVERAL) - set(REWOUND)))
 def test_every_round_is_shuffled_inside_the_last_one(digits, name):
     search = searched(digits, name)
     made = search.ticket.masks
@@ -91,13 +104,14 @@ def test_every_round_is_shuffled_inside_the_last_one(digits, name):
         assert search.start[layer][kept].all() and not search.start[layer][~kept].any()
 
 
-@pytest.mark.parametrize("name", ["unilth", "omp", "lth-rate", "snip"])
+@pytest.mark.parametrize("name", ["unilth", "omp", "lth", "lth-rate", "snip"])
 def test_where_the_mask_is_shuffled_to_is_chance(digits, name):
     plain = searched(digits, name, None)
     first, again, other = (searched(digits, name, seed=seed) for seed in (0, 0, 1))
     assert masks.digest(first.ticket.mask) == masks.digest(again.ticket.mask) != masks.digest(other.ticket.mask)
-    assert counts(first.ticket.masks[0]) == counts(plain.ticket.masks[0])
-    for made, chosen in ((first.ticket.masks[0], plain.ticket.masks[0]), (first.ticket.mask, other.ticket.mask)):
+    own = plain.ticket.masks[-len(first.ticket.masks)]
+    assert counts(first.ticket.masks[0]) == counts(own)
+    for made, chosen in ((first.ticket.masks[0], own), (first.ticket.mask, other.ticket.mask)):
         for layer, kept in made.items():  # as many in both as by chance, up to five deviations
             size, count = kept.numel(), int(kept.sum())
             share = int(chosen[layer].sum()) / size
@@ -130,6 +144,8 @@ def test_fresh_values_take_the_place_of_the_kept_ones(digits):
     expected = masks.apply(search.ticket.mask, lenet("control").state_dict())
     assert all(torch.equal(search.start[name], value) for name, value in expected.items())
     assert not torch.equal(search.start["fc1.weight"], plain.start["fc1.weight"])
+    assert all(torch.equal(search.ticket.initial[n], value) for n, value in lenet("control").state_dict().items())
+    assert all(torch.equal(plain.ticket.initial[n], value) for n, value in lenet().state_dict().items())
     with pytest.raises(UserError, match="give fresh"):
         Search(zoo.row("lth").recipe, lenet(), digits, 0.9, 0, SHORT, control="reinitialised")
 
@@ -168,14 +184,16 @@ def test_a_network_of_one_s_own_is_drawn_anew_by_its_own_code(tmp_path, monkeypa
     monkeypatch.setattr(Search, "_train", spy)
     spec = RunSpec("lth", network=f"{tmp_path}/own.py:Net", epochs=5, batch=512, control="reinitialised", sparsity=0.5)
     ticket, _ = execute(spec)
-    (start,) = starts
+    start = starts[0]
     assert torch.equal(start["last.bias"], torch.full((10,), 0.5)) and not start["norm.running_mean"].any()
     kept = ticket.mask["last.weight"]
     assert start["last.weight"][kept].min() >= 0.1 and start["last.weight"].max() <= 0.2
-    assert not torch.equal(start["last.weight"][kept], ticket.initial["last.weight"][kept])
+    plain, _ = execute(dataclasses.replace(spec, control=None))
+    assert not torch.equal(start["last.weight"][kept], plain.initial["last.weight"][kept])
     fresh = build(spec.network, (1, 8, 8), 10, stream(0, "control")).state_dict()
     expected = masks.apply(ticket.mask, fresh)
     assert all(torch.equal(value, expected[name]) for name, value in start.items())
+    assert all(torch.equal(value, fresh[name]) for name, value in ticket.initial.items())
 
 
 @pytest.mark.parametrize("control", ["shuffled", "reinitialised"])

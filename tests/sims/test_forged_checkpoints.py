@@ -9,7 +9,7 @@ import torch
 
 from tests.sims.killed_runs import SPEC, Killed, interrupted
 from unilth.errors import UserError
-from unilth.sims import checkpoints
+from unilth.sims import checkpoints, training
 from unilth.sims.checkpoint_trees import misfit
 from unilth.sims.checkpoints import packed, unpacked
 from unilth.sims.one_run import find_into
@@ -111,3 +111,16 @@ def test_a_forged_mask_revives_nothing_and_a_lost_state_is_named(tmp_path):
             find_into(spec, tmp_path)
     path.write_bytes(content)
     assert find_into(spec, tmp_path)[1]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), torch.AcceleratorError("a fault")])
+def test_a_fault_of_the_device_is_not_blamed_on_the_checkpoint(tmp_path, monkeypatch, error):
+    path = interrupted(tmp_path)
+
+    def load(self, state):
+        raise error
+
+    monkeypatch.setattr(training.Training, "load", load)
+    with pytest.raises(type(error), match=str(error)):
+        find_into(SPEC, tmp_path)
+    assert path.exists()

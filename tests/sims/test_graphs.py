@@ -240,7 +240,7 @@ def test_a_value_that_is_read_back_and_a_foreign_generator_are_noticed(monkeypat
         training.run()
     drawn = Training(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), images(), Phase("free", 1, 2, 0.1, batch=16),
                      stream(0, "order"), chance=stream(0, "chance"), recorder=Recorder())  # fmt: skip
-    drawn._do.generators = []
+    drawn._replayed.generators = []
     with pytest.raises(RuntimeError, match="not registered"):
         drawn.run()
 

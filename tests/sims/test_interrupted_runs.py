@@ -64,11 +64,11 @@ def test_in_the_first_epoch_there_is_nothing_to_keep(tmp_path, monkeypatch):
 
 
 def test_what_is_held_does_not_change_with_the_run(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000)
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000, hold=True)
     checkpoint.keep()
     assert not checkpoint.path.exists()
     weight, rows = torch.zeros(2), [{"epoch": 1}]
-    checkpoint.note({"weight": {"of": weight}, "rows": rows})
+    checkpoint.note(lambda: {"weight": {"of": weight}, "rows": rows})
     weight += 1
     rows[0]["epoch"] = 2
     rows.append({"epoch": 3})
@@ -81,14 +81,20 @@ def test_what_is_held_does_not_change_with_the_run(tmp_path):
 
 
 def test_of_a_run_that_is_over_nothing_is_kept(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000)
-    checkpoint.note({})
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000, hold=True)
+    checkpoint.note(dict)
     checkpoint.remove()
     checkpoint.keep()
     assert not checkpoint.path.exists()
 
 
+def test_nothing_is_copied_where_nobody_can_interrupt(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000)
+    checkpoint.note(lambda: pytest.fail("the tree is made for nothing"))
+    assert checkpoint.held is None
+
+
 def test_a_checkpoint_that_is_due_is_written_at_once(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=0)
-    checkpoint.note({})
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=0, hold=True)
+    checkpoint.note(dict)
     assert checkpoint.path.exists() and checkpoint.held is None

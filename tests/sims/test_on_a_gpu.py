@@ -63,9 +63,10 @@ def test_a_sanity_control(device: str, control: str) -> None:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kill", [2, 5])
-def test_a_killed_run_goes_on(device: str, kill: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["unilth", "early-bird"])
+def test_a_killed_run_goes_on(device: str, kill: int, recipe: str, tmp_path: Path) -> None:
     """On a CPU to the same bits; on a GPU, where that is not promised, from the same epoch and to the same count."""
-    wanted = spec("unilth", rounds=2)
+    wanted = spec(recipe, rounds=2)
 
     def progress(done: int, total: int, what: str) -> None:
         if done == kill:

@@ -177,6 +177,7 @@ def test_rows_have_the_constants_of_the_public_code():
     once_, cycles = zoo.row("dlth").recipe, CYCLES
     assert (once_.penalty.growth, once_.penalty.hold) == (50_000, 40_000)
     assert (cycles.penalty.growth, cycles.penalty.hold, cycles.penalty.step) == (10_000, 10_000, 1e-4)
+    assert zoo.row("dlth-iter").recipe.penalty == cycles.penalty
     assert once_.decay == cycles.decay == L2(5e-4) and cycles.mask == once_.mask == MaskRule("random", "layer")
 
 

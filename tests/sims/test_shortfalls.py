@@ -34,6 +34,22 @@ def test_patience_is_counted_from_the_best_epoch():
         assert stopped(record) == wanted
 
 
+def test_a_mask_that_settles_stops_and_one_that_does_not_is_said():
+    settled, late, short = run("early-bird", epochs=20), run("early-bird", epochs=9), run("early-bird", epochs=5)
+    assert settled["stopping_epoch"] == settled["phases"][0]["epochs"] == 5 and shortfalls(settled) == []
+    assert late["stopping_epoch"] == late["phases"][0]["epochs"] == 5, "at the last epoch that it may have"
+    assert short["stopping_epoch"] is None and short["phases"][0]["epochs"] == 3
+    assert shortfalls(short) == ["the mask did not settle: free training ended with its 3 epochs"]
+    del short["phases"][0]["settled"]  # earlier records do not tell
+    assert stopped(short) is None and shortfalls(short) == []
+
+
+def test_a_sorting_that_did_not_take_place_is_said():
+    said = "the weights were not sorted before the mask was drawn"
+    assert said in shortfalls(run("greg-2", epochs=3))
+    assert said not in shortfalls(run("greg-2", epochs=12)) + shortfalls(run("greg-1", epochs=3))
+
+
 @pytest.mark.parametrize(
     ("recipe", "values", "said"),
     [

@@ -90,6 +90,7 @@ def test_a_sorting_that_does_not_press_on_all_is_noticed(pressed, monkeypatch):
 def test_the_row_has_the_published_constants():
     two, one = zoo.row("greg-2").recipe, zoo.row("greg-1").recipe
     assert two.sorting == Sorting(GrowingPenalty(1e-5, 5, 0.01, 1, 0), 1e-4)
+    assert (one.penalty.step, one.penalty.every, one.penalty.ceiling, one.penalty.hold) == (1e-4, 10, 1.0, 10_000)
     assert two.sorting.penalty.increments == 1000 and dataclasses.replace(two, sorting=None) == one
 
 
