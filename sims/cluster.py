@@ -9,12 +9,13 @@ on: interrupt it and the jobs go on; the same sweep again finds them and submits
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from unilth.sims.work import failure, note_failure, worked, write_whole
 
 FOLDER = "slurm"
 REQUEUES = 1000  # a task may reach its time limit so often: each time it has done some runs
+GRACE = 90.0  # seconds: to who looked for it before, NFS may show a new folder of another node only after 60
+MEMORY = 3  # GB for a worker; one on a GPU was seen to take 2
+Jobs = dict[str, list[list[str]]]  # the name of an array, and the names of the runs of each of its tasks
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,12 @@ class Cluster:
     """account that pays; default SLURM's own"""
     tasks: int = 64
     """array tasks at most, among which the runs are dealt out"""
-    cpus: int = 1
-    """cores of a task"""
+    cpus: int | None = None
+    """cores of a task; default one for each of its workers"""
     gpus: int = 0
-    """GPUs of a task"""
-    memory: int = 4
-    """memory of a task, GB"""
+    """GPUs of a task; with --device auto it trains on them, and on the CPU where it asks for none"""
+    memory: int | None = None
+    """memory of a task, GB; default 3 for each of its workers, and 4 at least"""
     minutes: int = 240
     """time limit of a task; one that reaches it goes back into the queue and on with what is missing"""
     poll: float = 5.0
@@ -58,10 +62,15 @@ class Cluster:
     def __post_init__(self) -> None:
         least = {"tasks": 1, "cpus": 1, "gpus": 0, "memory": 1, "minutes": 2}
         for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(f"{name} must be at least {value}, not {getattr(self, name)}")
+            given = getattr(self, name)
+            if given is not None and given < value:
+                raise UserError(f"{name} must be at least {value}, not {given}")
         if not self.poll > 0:
             raise UserError(f"poll must be positive, not {self.poll}: the seconds between two looks at the queue")
+
+    def filled(self, workers: int) -> Cluster:
+        """The same with what was left open, for tasks of so many workers."""
+        return replace(self, cpus=self.cpus or workers, memory=self.memory or max(4, MEMORY * workers))
 
 
 @dataclass(frozen=True)
@@ -113,10 +122,11 @@ def sweep_on_slurm(
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet as SLURM array jobs, and wait for them.
 
-    ``workers`` runs go on at a time in each array task; ``device``, ``run`` and ``check`` as in `sweep`. ``say`` gets a
-    sentence where finished runs cannot be compared with the data; what runs say is in the logs of their tasks. Raises
-    ``UserError`` where there is no SLURM or the directory cannot be used, and with SLURM's own words where it refuses
-    the job.
+    ``workers`` runs go on at a time in each array task; ``run`` and ``check`` as in `sweep`, and so is ``device``, but
+    for auto: a task trains on the GPUs that it asks for, and on the CPU where it asks for none, whatever its node has.
+    ``say`` gets a sentence where finished runs cannot be compared with the data; what runs say is in the logs of their
+    tasks. Raises ``UserError`` where there is no SLURM or the directory cannot be used, and with SLURM's own words
+    where it refuses the job.
     """
     began = time.monotonic()
     if workers < 1:
@@ -129,13 +139,17 @@ def sweep_on_slurm(
     store = Store(Path(out).absolute())
     store.create()
     data_dir = data_dir.absolute() if data_dir else None
+    if device == "auto":
+        device = "cuda" if cluster.gpus else "cpu"
     with locked(store.root, name="the results directory"):
         keep_campaign(store, campaign)
         todo = plan(campaign, store.root)
         for spec in todo.damaged:
             store.set_aside(spec)
+        for spec in todo.finished:
+            failure(store, spec).unlink(missing_ok=True)  # from before its result was seen here
         jobs = _jobs(store)
-        queued = {name for job in _queue(jobs) for name in jobs.get(job, [])}
+        queued = {name for _, names in _queue(jobs) for name in names}
         fresh = [spec for spec in todo.left if run_name(spec) not in queued]
         for spec in fresh:
             failure(store, spec).unlink(missing_ok=True)
@@ -143,21 +157,28 @@ def sweep_on_slurm(
         if fresh:
             common = (store.root, data_dir, workers, run, check, tuple(sys.path), device, todo.known)
             shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
-            jobs |= _submit(store, cluster, campaign.name, shares)
+            # Noted before it is submitted: whoever is interrupted in between finds it in the queue by its name.
+            name = f"unilth-{campaign.name}-{secrets.token_hex(4)}"
+            jobs[name] = [[run_name(spec) for spec in share.specs] for share in shares]
+            (store.root / FOLDER).mkdir(exist_ok=True)
             write_whole(store.root / FOLDER / "jobs.json", json.dumps(jobs, indent=2) + "\n")
+            _submit(store, cluster.filled(workers), name, shares)
         elif check is not None and not todo.left:
             compare_data(todo, data_dir, say)
         tally = Tally(todo.finished, todo.left, workers * count)
-        waiting = list(todo.left)
+        waiting, gone = list(todo.left), dict[RunSpec, float]()
         while waiting:
             queue = _queue(jobs)  # before the results are looked at, so that what a job wrote last is seen
             waiting = [spec for spec in waiting if not _settled(store, spec, tally)]
+            queued, now = {name for _, names in queue for name in names}, time.monotonic()
+            gone = {spec: gone.get(spec, now) for spec in waiting if run_name(spec) not in queued}
             if progress:
-                states = Counter(state for job, state in queue.items() if job in jobs)
-                current = tuple(f"{count} {state}" for state, count in states.items())
-                progress(replace(tally.progress(), current=current))
-            names = {name for job in queue for name in jobs.get(job, [])}
-            for spec in [spec for spec in waiting if run_name(spec) not in names]:
+                states = Counter(state for state, _ in queue)
+                current = [f"{count} {state}" for state, count in states.items()]
+                if gone:
+                    current.append(f"{len(gone)} runs whose job ended, looking for their results")
+                progress(replace(tally.progress(), current=tuple(current)))
+            for spec in [spec for spec, since in gone.items() if now - since >= GRACE]:
                 reason = f"its job ended without a result; see the logs in {store.root / FOLDER}"
                 note_failure(store, spec, reason)
                 tally.take(Event("failed", spec, reason=reason))
@@ -170,46 +191,47 @@ def sweep_on_slurm(
     )  # fmt: skip
 
 
-def _submit(store: Store, cluster: Cluster, name: str, shares: Sequence[Share]) -> dict[str, list[str]]:
+def _submit(store: Store, cluster: Cluster, name: str, shares: Sequence[Share]) -> None:
     import submitit
 
     executor = submitit.AutoExecutor(store.root / FOLDER, cluster="slurm", slurm_max_num_timeout=REQUEUES)
     extra = {"gres": f"gpu:{cluster.gpus}"} if cluster.gpus else {}
     executor.update_parameters(
-        name=f"unilth-{name}", timeout_min=cluster.minutes, cpus_per_task=cluster.cpus, mem_gb=cluster.memory,
+        name=name, timeout_min=cluster.minutes, cpus_per_task=cluster.cpus, mem_gb=cluster.memory,
         slurm_partition=cluster.partition, slurm_account=cluster.account, slurm_array_parallelism=cluster.tasks,
         slurm_additional_parameters={"requeue": True, **extra},
     )  # fmt: skip
     try:
-        submitted = executor.submit_array(shares)
+        executor.submit_array(shares)
     except submitit.core.utils.FailedJobError as error:
         said = next((line for line in str(error).splitlines() if line.startswith("sbatch:")), str(error))
         raise UserError(f"SLURM refused the jobs: {' '.join(said.split())[:300]}") from None
-    return {job.job_id: [run_name(spec) for spec in share.specs] for job, share in zip(submitted, shares, strict=True)}
 
 
-def _jobs(store: Store) -> dict[str, list[str]]:
-    """Every job ever submitted for this directory, with the names of its runs."""
+def _jobs(store: Store) -> Jobs:
+    """Every array that was ever to be submitted for this directory."""
     try:
         known = json.loads((store.root / FOLDER / "jobs.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(job): list(names) for job, names in known.items()} if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) else {}
 
 
-def _queue(jobs: Iterable[str]) -> dict[str, str]:
-    """Which of these jobs SLURM still has, array tasks one by one (``12_3``), and what it says of them."""
-    numbers = sorted({job.split("_")[0] for job in jobs})
-    asked = ",".join(number for number in numbers if number.isdecimal())
-    if not asked:
-        return {}
-    command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--jobs={asked}"]
+def _queue(jobs: Mapping[str, list[list[str]]]) -> list[tuple[str, list[str]]]:
+    """Every task that SLURM still has of these arrays: what it says of it, and the names of the task's runs."""
+    if not jobs:
+        return []
+    command = ["squeue", "--noheader", "--array", "--format=%i|%j|%T|%r", f"--name={','.join(jobs)}"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode and "Invalid job id" not in answer.stderr:
+    if answer.returncode:
         said = " ".join(answer.stderr.split())[:300]
         raise UserError(f"SLURM does not answer ({said}): the jobs go on, the same command looks again")
-    rows = [line.strip().split("|") for line in answer.stdout.splitlines()]
-    return {row[0]: f"{row[1].lower()} ({row[2]})" if row[2] != "None" else row[1].lower() for row in rows if row[0]}
+    found = []
+    for line in answer.stdout.splitlines():
+        number, name, state, reason = line.strip().split("|", 3)
+        task = int(number.partition("_")[2] or 0)  # 12_3 is the fourth of its array; a single task is no array
+        found.append((state.lower() if reason == "None" else f"{state.lower()} ({reason})", jobs[name][task]))
+    return found
 
 
 def _done(store: Store, spec: RunSpec) -> bool:
@@ -220,15 +242,16 @@ def _done(store: Store, spec: RunSpec) -> bool:
 
 
 def _settled(store: Store, spec: RunSpec, tally: Tally) -> bool:
-    """Whether this run has a record or a failure note now; counts it then."""
+    """Whether this run has a record or a failure note now; counts it then. A note beside a record is removed."""
     try:
         record = store.finished(spec)
     except DamagedRecord:
         record = None
+    note = failure(store, spec)
     if record is not None:
+        note.unlink(missing_ok=True)
         tally.take(Event("done", spec, seconds=float(record["timing"].get("seconds", 0.0))))
         return True
-    note = failure(store, spec)
     if not note.exists():
         return False
     tally.take(Event("failed", spec, reason=str(json.loads(note.read_text(encoding="utf-8"))["reason"])))

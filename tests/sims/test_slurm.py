@@ -17,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import submitit
 
 from unilth.errors import UserError
+from unilth.sims import cluster
 from unilth.sims.campaign import Campaign, parse
 from unilth.sims.cluster import Cluster, sweep_on_slurm
 from unilth.sims.results import Store, run_name
@@ -175,7 +177,28 @@ def test_whoever_waits_may_go_and_come_back_and_submits_nothing_twice(slurm: Pat
 
 @pytest.mark.slurm
 @pytest.mark.usefixtures("importable")
-def test_failures_are_told_with_their_reason(slurm: Path, tmp_path: Path) -> None:
+def test_whoever_is_interrupted_while_submitting_submits_nothing_twice(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, out, submit = _campaign(4), tmp_path / "runs", submitit.AutoExecutor.submit_array
+
+    def interrupted(*given: object) -> None:
+        submit(*given)
+        raise KeyboardInterrupt
+
+    chosen = {"run": "fake_runs:slow", "check": None, "data_dir": tmp_path}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(submitit.AutoExecutor, "submit_array", interrupted)
+        sweep_on_slurm(campaign, out, QUICK, **chosen)
+    summary = sweep_on_slurm(campaign, out, QUICK, **chosen)
+    assert summary.ok and summary.done + summary.skipped == 4
+    assert len(list((out / "slurm").glob("*_submitted.pkl"))) == QUICK.tasks
+
+
+@pytest.mark.slurm
+@pytest.mark.usefixtures("importable")
+def test_failures_are_told_with_their_reason(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "GRACE", 1.0)
     raises = parse(_campaign(1).text.replace("omp", "raises"), name="queue", where="queue.toml")
     summary = sweep_on_slurm(raises, tmp_path / "a", QUICK, run="fake_runs:execute", check=None, data_dir=tmp_path)
     assert not summary.ok
