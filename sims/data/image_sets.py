@@ -119,8 +119,13 @@ def load_images(wanted: ImageSet, data_dir: Path | None = None) -> Dataset:
         raise UserError(f"--data-dir {data_dir} is not a folder: name the folder with {wanted.wanted}")
     images = wanted.read(data_dir)
     count = len(images.train_labels)
-    if count < 10 or not len(images.test_labels):
-        raise UserError(f"the data set {wanted.name!r} in {data_dir} has only {count} images: at least 10 are needed")
+    if count < 10:
+        raise UserError(
+            f"the data set {wanted.name!r} in {data_dir} has too few training images ({count}, at least 10 are "
+            "needed): fetch its files again"
+        )
+    if not len(images.test_labels):
+        raise UserError(f"the data set {wanted.name!r} in {data_dir} has no test images: fetch its files again")
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     validation, train = np.sort(order[: count // 10]), np.sort(order[count // 10 :])
     mean, deviation = _scale(images.train[train])

@@ -182,6 +182,7 @@ WRONG_PACKS = {
     "odd tiles": ({"train_1": make.mosaic(make.fake((3, 31, 32)).train[:10], 2)}, "no such tiles"),
     "another format": ({"test_0": make.mosaic(make.fake().test, 5, "GIF")}, "damaged"),
     "no training images": ({"y_train": np.zeros(0, np.uint8), "train_0": None, "train_1": None}, "at least 10"),
+    "no test images": ({"y_test": np.zeros(0, np.uint8), "test_0": None}, "has no test images: fetch"),
 }
 
 
@@ -278,6 +279,29 @@ def test_archives_that_are_not_the_official_one_are_refused(tmp_path, small, mon
     with pytest.raises(UserError, match="unpacks to more than"):
         load("cifar10", tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name}  # nothing was unpacked to the disk
+
+
+def test_an_archive_that_its_checksum_tells_is_damaged_is_refused(tmp_path, small, monkeypatch):
+    """The tar's end comes before the checksum of the gzip file, which nothing else would compare."""
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    content = make.records(make.fake(), SMALL10)
+    make.write_tar(path, content)
+    tar = gzip.decompress(path.read_bytes())
+    stored = gzip.compress(tar, 0)  # level 0: bytes of the tar can be found and changed
+    pixel, header = stored.index(content["data_batch_2.bin"]) + 100, stored.index(b"cifar-10-batches-bin/data_batch_4")
+    for place in (pixel, header, -8, -1):
+        broken = bytearray(stored)
+        broken[place] ^= 1
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match="is damaged or not what its name says") as caught:
+            load("cifar10", tmp_path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.write_bytes(stored)
+    assert load("cifar10", tmp_path).facts()["source"]["note"] == "the format of the official binary version, lossless"
+    path.write_bytes(gzip.compress(tar + bytes(2_000_000)))
+    monkeypatch.setattr(foreign, "MOST_BYTES", 1_000_000)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        load("cifar10", tmp_path)
 
 
 def test_wrong_idx_files_are_refused(tmp_path, monkeypatch):
