@@ -19,6 +19,8 @@ from unilth.sims.spec import RunSpec
 
 SCHEMA = 1
 LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
+LONGEST = 1e12  # seconds of one run, more than 30,000 years; sums over such times are still numbers
+NUMBER = (int, float)
 DIGITS = 100  # of a whole number; those of a record count epochs, weights and bytes
 
 Record = dict[str, Any]
@@ -108,11 +110,9 @@ def problem_of(record: Any) -> str | None:
     digest = record.get("spec_digest")
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         return "has no spec_digest"
-    if not isinstance(record.get("timing"), dict):
-        return "has no timing"
-    for name, value in record["timing"].items():
-        if isinstance(value, int | float) and value < 0:
-            return f"has a timing.{name:.20} of {value}, and no time is negative"
+    problem = _problem_of_timing(record.get("timing")) or _problem_of_test(record)
+    if problem:
+        return problem
     spec = record.get("spec")
     if not isinstance(spec, dict):
         return "has no spec"
@@ -135,6 +135,31 @@ def problem_of(record: Any) -> str | None:
     except UserError as error:
         return f"has a spec that cannot be used: {error}"
     return None if same else "belongs to another run than its spec_digest says"
+
+
+def _problem_of_timing(timing: Any) -> str | None:
+    if not isinstance(timing, dict):
+        return "has no timing"
+    for name, value in timing.items():
+        if isinstance(value, int | float) and value < 0:
+            return f"has a timing.{name:.20} of {value}, and no time is negative"
+    seconds = timing.get("seconds", 0)
+    if type(seconds) not in NUMBER:
+        return "has a timing.seconds of a wrong type"
+    return None if seconds <= LONGEST else f"has a timing.seconds of {seconds!r:.20}, and no run takes that long"
+
+
+def _problem_of_test(record: Record) -> str | None:
+    """A run that was tested has an accuracy; its loss is null where it was not finite."""
+    if "test" not in record:
+        return None
+    test = record["test"]
+    if not isinstance(test, dict) or "accuracy" not in test:
+        return "has no test.accuracy"
+    for name, kinds in (("accuracy", NUMBER), ("loss", (*NUMBER, type(None)))):
+        if type(test.get(name)) not in kinds:
+            return f"has a test.{name} of a wrong type"  # true is no number
+    return None
 
 
 def distinct(found: Iterable[tuple[str, Record]]) -> list[Record]:

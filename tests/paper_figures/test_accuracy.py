@@ -57,9 +57,10 @@ def test_a_damaged_record_is_refused_not_averaged(make_runs: MakeRuns) -> None:
         accuracy.data(results)
 
 
-def test_a_run_without_a_number_is_missing(make_runs: MakeRuns) -> None:
+def test_a_run_without_a_number_is_damaged(make_runs: MakeRuns) -> None:
     results = make_runs(accuracy=lambda spec: None if spec.recipe == "unilth" and spec.seed == 1 else 0.9)
-    assert accuracy.data(results).missing.startswith("UniLTH at 50%: 2 of 3 seeds; UniLTH at 90%: 2 of 3 seeds")
+    with pytest.raises(UserError, match=r"test\.accuracy of a wrong type; run the sweep again"):
+        accuracy.data(results)
 
 
 def test_many_missing_cells_are_counted_not_listed(make_runs: MakeRuns) -> None:

@@ -142,6 +142,17 @@ def record_with(**changes: object) -> dict:
         (b'{"a": 1' + b"0" * 400 + b"}", "no measurement"),
         (b'{"a": 1' + b"0" * 5000 + b"}", "no measurement"),
         (json.dumps(record_with(timing={"seconds": -5})).encode(), "timing.seconds of -5, and no time is negative"),
+        (json.dumps(record_with(timing={"seconds": 1.7e308})).encode(), r"seconds of 1.7e\+308, and no run takes"),
+        (json.dumps(record_with(timing={"seconds": 10**99})).encode(), "and no run takes"),
+        (json.dumps(record_with(timing={"seconds": None})).encode(), "has a timing.seconds of a wrong type"),
+        (json.dumps(record_with(timing={"seconds": "1"})).encode(), "has a timing.seconds of a wrong type"),
+        (json.dumps(record_with(test=None)).encode(), "has no test.accuracy"),
+        (json.dumps(record_with(test={"loss": 1})).encode(), "has no test.accuracy"),
+        (json.dumps(record_with(test={"accuracy": None})).encode(), "has a test.accuracy of a wrong type"),
+        (json.dumps(record_with(test={"accuracy": "0.9"})).encode(), "has a test.accuracy of a wrong type"),
+        (json.dumps(record_with(test={"accuracy": True})).encode(), "has a test.accuracy of a wrong type"),
+        (json.dumps(record_with(test={"accuracy": 1, "loss": "1"})).encode(), "has a test.loss of a wrong type"),
+        (json.dumps(record_with(test={"accuracy": 1, "loss": [1]})).encode(), "has a test.loss of a wrong type"),
         (json.dumps(record_with(schema=2)).encode(), "has schema 2, and this version reads 1"),
         (json.dumps(record_with(spec_digest="../../etc")).encode(), "no spec_digest"),
         (json.dumps(record_with(timing=None)).encode(), "no timing"),
@@ -166,8 +177,10 @@ def test_a_foreign_record_is_refused_in_one_sentence(tmp_path: Path, content: by
 
 def test_the_record_of_these_refusals_is_itself_good(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(record_with()))
-    assert read_record(path) == record_with()
+    tests = ({"accuracy": 1, "loss": 0.5}, {"accuracy": 0.1, "loss": None}, {"accuracy": 0.5})  # null: it was a NaN
+    for more in ({}, {"timing": {"seconds": 1e12}}, *({"test": test} for test in tests)):
+        path.write_text(json.dumps(record_with(**more)))
+        assert read_record(path) == record_with(**more)
 
 
 def test_two_records_of_one_run_are_one_or_refused(store: Store) -> None:

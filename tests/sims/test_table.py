@@ -194,10 +194,19 @@ def test_other_metrics(store: Store) -> None:
 def test_runs_without_the_number_are_missing_and_said(store: Store) -> None:
     spec = RunSpec("lth", sparsity=0.9, seed=0)
     shutil.rmtree(store.folder(spec))
-    store.write(spec, record(spec, test={"accuracy": float("nan")}))
-    (comparison,) = compare(store.root)
+    store.write(spec, record(spec, test={"accuracy": 0.9, "loss": float("nan")}))
+    (comparison,) = compare(store.root, metric="test.loss")
     assert comparison.entries["lth", 0.9].cell.n == 4
-    assert comparison.notes[0] == "1 finished runs have no number test.accuracy; their cells count them as missing"
+    assert comparison.notes[0] == "1 finished runs have no number test.loss; their cells count them as missing"
+
+
+@pytest.mark.parametrize("value", ["null", '"0.9"', "true"])
+def test_an_accuracy_that_is_no_number_is_damage_and_not_a_missing_run(store: Store, value: str) -> None:
+    path = store.folder(CAMPAIGN.specs[3]) / "record.json"
+    path.write_text(re.sub(r'"accuracy": [0-9.]+', f'"accuracy": {value}', path.read_text()))
+    with pytest.raises(DamagedRecord, match=rf"{path.parent.name}.*accuracy of a wrong type; run the sweep again"):
+        compare(store.root)
+    assert plan(CAMPAIGN, store.root).damaged == (CAMPAIGN.specs[3],)  # and so a sweep repeats it
 
 
 def test_runs_of_no_campaign_are_left_out_and_said(store: Store) -> None:
