@@ -21,6 +21,7 @@ SCHEMA = 1
 LARGEST = 16 * 2**20  # bytes of one record; a record of hundreds of epochs is some 100 kB
 LONGEST = 1e12  # seconds of one run, more than 30,000 years; sums over such times are still numbers
 NUMBER = (int, float)
+REMEDY = "run the sweep again to repeat this run, restore it, or move its folder away"
 DIGITS = 100  # of a whole number; those of a record count epochs, weights and bytes
 
 Record = dict[str, Any]
@@ -40,14 +41,13 @@ def read_record(path: Path) -> Record:
 
     Raises ``DamagedRecord``, whose sentence names the file, what is wrong and the remedy.
     """
-    remedy = "run the sweep again to repeat this run, restore it, or move its folder away"
     try:
         record = read_json(path)
     except UserError as error:
-        raise DamagedRecord(f"the record {error}; {remedy}") from None
+        raise DamagedRecord(f"the record {error}; {REMEDY}") from None
     problem = problem_of(record)
     if problem:
-        raise DamagedRecord(f"the record {str(path)!r} {problem}; {remedy}")
+        raise DamagedRecord(f"the record {str(path)!r} {problem}; {REMEDY}")
     return record
 
 

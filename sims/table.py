@@ -14,7 +14,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims.campaign import UNPRUNED, load
 from unilth.sims.recorded import Source, opened
-from unilth.sims.records import DamagedRecord, Record
+from unilth.sims.records import REMEDY, DamagedRecord, Record
 from unilth.sims.results import run_name
 from unilth.sims.shortfalls import tallied
 from unilth.sims.spec import RunSpec, closest
@@ -75,7 +75,8 @@ def compare(root: Path | str, *, metric: str = METRIC, baseline: str | None = No
         raise UserError(f"no run has a number {metric!r}{closest(metric, known)}")
     without = sum(value is None for value in values.values())
     if without:
-        notes.append(f"{without} finished runs have no number {metric}; their cells count them as missing")
+        have, count = ("has", "its cell counts it") if without == 1 else ("have", "their cells count them")
+        notes.append(f"{counted(without, 'finished run')} {have} no number {metric}; {count} as missing")
     notes += _differing(runs)
     notes += tallied(record for record in runs.values() if record is not None)
     recipes = tuple(dict.fromkeys(spec.recipe for spec in runs))
@@ -99,10 +100,21 @@ def _gather(store: Source) -> tuple[dict[RunSpec, Record | None], bool, list[str
         return {RunSpec.from_dict(record["spec"]): record for record in records.values()}, False, []
     specs = dict.fromkeys(spec for campaign in campaigns for spec in campaign.specs)
     # what the sweep wrote, or else a record in a folder of another name, such as `unilth find` leaves
-    runs = {spec: store.finished(spec) or records.get(spec.digest()) for spec in specs}
+    runs = {spec: _finished(store, spec) or records.get(spec.digest()) for spec in specs}
     other = len(records) - sum(record is not None for record in runs.values())
-    notes = [f"{other} runs that belong to no campaign of this directory are left out"] if other else []
-    return runs, True, notes
+    belong, are = ("belongs", "is") if other == 1 else ("belong", "are")
+    left_out = f"{counted(other, 'run')} that {belong} to no campaign of this directory {are} left out"
+    return runs, True, [left_out] if other else []
+
+
+def _finished(store: Source, spec: RunSpec) -> Record | None:
+    """The record of a finished run; where its folder is damaged, the error has the remedy that a damaged record has."""
+    try:
+        return store.finished(spec)
+    except DamagedRecord as error:
+        if REMEDY in str(error):
+            raise
+        raise DamagedRecord(f"{error}; {REMEDY}") from None
 
 
 def _refuse_mixtures(runs: Iterable[RunSpec]) -> None:
@@ -135,11 +147,27 @@ def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
         if len(pairs) > len({examples for examples, _ in pairs}):  # a part of the data has a digest of its own
             listed = ", ".join(sorted({digest for _, digest in pairs}))
             notes.append(f"the runs on {data} differ in their data (data_digest): {listed}")
+    notes += _edited(runs)
     for key in ("unilth", "device", "versions.torch"):
         found = {_text(record, key) for record in runs.values() if record is not None}
         if len(found) > 1:
             notes.append(f"the runs differ in {key}: {', '.join(sorted(found))}")
     return notes
+
+
+def _edited(runs: Mapping[RunSpec, Record | None]) -> list[str]:
+    """Notes on the user's own networks and scores of which the runs had several versions."""
+    digests: dict[tuple[str, str], set[str]] = {}
+    for spec, record in runs.items():
+        for part in ("network", "score"):
+            if record is not None and isinstance(record.get(part), dict):
+                name = spec.network if part == "network" else str(_value(record, "score.name"))
+                digests.setdefault((part, name), set()).add(_text(record, f"{part}.sha256")[:12])
+    return [
+        f"the runs with the {part} {name} differ in its file ({part}.sha256): {', '.join(sorted(found))}"
+        for (part, name), found in digests.items()
+        if len(found) > 1
+    ]
 
 
 def _one(
@@ -176,13 +204,13 @@ def _baseline_cell(values: Values, baseline: str, sparsity: float) -> dict[int, 
 
 def _alone(made: Iterable[Comparison], baseline: str) -> list[str]:
     """A note on cells that have no counterpart; the dense network's never has one among recipes that prune."""
-    alone = sum(
-        entry.difference is None
-        for comparison in made
-        for (recipe, _), entry in comparison.entries.items()
-        if recipe not in (baseline, UNPRUNED)
-    )
-    return [f"{alone} cells have no run of {baseline} at their sparsity and are not compared with it"] if alone else []
+    cells = [(recipe, entry) for comparison in made for (recipe, _), entry in comparison.entries.items()]
+    alone = sum(entry.difference is None for recipe, entry in cells if recipe not in (baseline, UNPRUNED))
+    if not alone and all(entry.difference is None for _, entry in cells):
+        return [f"there is nothing to compare with {baseline}"]
+    have, their, are = ("has", "its", "is") if alone == 1 else ("have", "their", "are")
+    note = f"{counted(alone, 'cell')} {have} no run of {baseline} at {their} sparsity and {are} not compared with it"
+    return [note] if alone else []
 
 
 def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ...]:
@@ -207,8 +235,8 @@ def _corrected(made: list[Comparison], notes: list[str]) -> tuple[Comparison, ..
                 f"{FLIPS:,} random flips of a fixed seed"
             )
         note = (
-            f"{how}, corrected for {len(raw)} comparisons (Holm); "
-            f"with {pairs} pairs no p before the correction is below {least:.3g}"
+            f"{how}, corrected for {counted(len(raw), 'comparison')} (Holm); "
+            f"with {counted(pairs, 'pair')} no p before the correction is below {least:.3g}"
         )
         if len(raw) * least > LEVEL:
             note += f", so none can be below {LEVEL} after it: judge by the intervals, or run more seeds"
@@ -236,6 +264,11 @@ def _value(record: Record, path: str) -> Any:
 def is_share(metric: str) -> bool:
     """Whether a metric is a share in [0, 1], shown in percent."""
     return metric.split(".")[-1] in ("accuracy", "counted", "nominal")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 pair`` or ``5 pairs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _text(record: Record, path: str) -> str:

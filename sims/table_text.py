@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Iterable
 
 from unilth.printable import printable
-from unilth.sims.table import Comparison, Entry, is_share
+from unilth.sims.table import Comparison, Entry, counted, is_share
 
 ABSENT = "–"  # not part of the campaign; a missing run is "0 of 5" instead
 COLUMNS = (
@@ -18,12 +18,13 @@ COLUMNS = (
     "baseline", "pairs", "difference", "difference_half_interval", "p", "p_holm",
 )  # fmt: skip
 
-MARKDOWN = {character: f"\\{character}" for character in "\\`*[<"}
+MARKDOWN = {character: f"\\{character}" for character in "\\`*_[<"}
 MARKDOWN_CELL = MARKDOWN | {"|": r"\|"}
 LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "–": "--",
 }  # fmt: skip
+LATEX_NUMBER = LATEX | {"-": "$-$"}  # a hyphen is no minus
 
 
 def shown(value: float, metric: str, *, sign: bool = False) -> str:
@@ -56,7 +57,7 @@ def difference_text(entry: Entry | None, metric: str) -> str:
     text += f" ± {shown(difference.half, metric)}" if difference.half is not None else ""
     text = f"{text}, p {entry.adjusted:.2g}" if entry.adjusted is not None else text
     whole = entry.cell.n if entry.expected is None else entry.expected
-    return text if difference.n == whole else f"{text} ({difference.n} pair{'s' if difference.n > 1 else ''})"
+    return text if difference.n == whole else f"{text} ({counted(difference.n, 'pair')})"
 
 
 def title(comparison: Comparison) -> str:
@@ -64,7 +65,7 @@ def title(comparison: Comparison) -> str:
     unit = ", %" if is_share(comparison.metric) else ""
     counts = {entry.cell.n for entry in comparison.entries.values()}
     whole = all(entry.expected == entry.cell.n for entry in comparison.entries.values())
-    n = f"; n = {counts.pop()} seeds in every cell" if len(counts) == 1 and whole else ""
+    n = f"; n = {counted(counts.pop(), 'seed')} in every cell" if len(counts) == 1 and whole else ""
     return (
         f"{comparison.network} on {comparison.data}: {comparison.metric}{unit}, "
         f"mean ± half the 95% interval over seeds{n}"
@@ -78,10 +79,13 @@ def difference_title(comparison: Comparison) -> str:
 
 
 def grids(comparison: Comparison) -> list[tuple[str, list[list[str]]]]:
-    """The tables of a comparison, each a title and rows of printable texts, the first row the head."""
+    """The tables of a comparison, each a title and rows of printable texts, the first row the head.
+
+    Without anything that is compared with the baseline there is no table of differences; a note says so.
+    """
     made = [(title(comparison), _grid(comparison, cell_text, comparison.entries))]
-    if comparison.baseline is not None:
-        compared = [place for place, entry in comparison.entries.items() if entry.difference is not None]
+    compared = [place for place, entry in comparison.entries.items() if entry.difference is not None]
+    if compared:
         made.append((difference_title(comparison), _grid(comparison, difference_text, compared)))
     return [(printable(caption), [[printable(text) for text in row] for row in rows]) for caption, rows in made]
 
@@ -129,14 +133,16 @@ def latex(comparisons: Iterable[Comparison]) -> str:
     parts = []
     for comparison in comparisons:
         for caption, (head, *rows) in grids(comparison):
-            body = [" & ".join(_quiet(text, LATEX) for text in line) + r" \\" for line in rows]
+            top, *body = [
+                " & ".join([_quiet(name, LATEX), *(_quiet(text, LATEX_NUMBER) for text in cells)]) + r" \\"
+                for name, *cells in (head, *rows)
+            ]
             parts.append(
                 "\n".join(
                     [
                         r"\begin{table}", r"\centering", rf"\caption{{{_quiet(caption, LATEX)}}}",
                         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule",
-                        " & ".join(_quiet(text, LATEX) for text in head) + r" \\", r"\midrule", *body, r"\bottomrule",
-                        r"\end{tabular}", r"\end{table}",
+                        top, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
                     ]
                 )
             )  # fmt: skip

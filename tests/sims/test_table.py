@@ -105,7 +105,7 @@ def test_a_pruning_baseline_is_compared_at_its_own_sparsity_only(tmp_path: Path,
     compared = {place for place, entry in comparison.entries.items() if entry.difference is not None}
     assert compared == {("lth", 0.9)}
     assert comparison.entries["lth", 0.9].adjusted == comparison.entries["lth", 0.9].difference.p  # Holm counts one
-    assert "1 cells have no run of l2 at their sparsity and are not compared with it" in comparison.notes
+    assert "1 cell has no run of l2 at its sparsity and is not compared with it" in comparison.notes
     (_, _), (_, differences) = grids(comparison)
     assert differences[0] == ["recipe", "0.9"]
 
@@ -197,7 +197,7 @@ def test_runs_without_the_number_are_missing_and_said(store: Store) -> None:
     store.write(spec, record(spec, test={"accuracy": 0.9, "loss": float("nan")}))
     (comparison,) = compare(store.root, metric="test.loss")
     assert comparison.entries["lth", 0.9].cell.n == 4
-    assert comparison.notes[0] == "1 finished runs have no number test.loss; their cells count them as missing"
+    assert comparison.notes[0] == "1 finished run has no number test.loss; its cell counts it as missing"
 
 
 @pytest.mark.parametrize("value", ["null", '"0.9"', "true"])
@@ -214,7 +214,7 @@ def test_runs_of_no_campaign_are_left_out_and_said(store: Store) -> None:
     store.write(stranger, record(stranger, test={"accuracy": 0.0}))
     (comparison,) = compare(store.root)
     assert comparison.entries["lth", 0.9].cell.n == 5
-    assert comparison.notes == ("1 runs that belong to no campaign of this directory are left out",)
+    assert comparison.notes == ("1 run that belongs to no campaign of this directory is left out",)
 
 
 def test_a_run_of_find_beside_those_of_a_sweep_counts(store: Store, capsys) -> None:

@@ -45,7 +45,7 @@ def test_nothing_in_a_record_acts_on_a_terminal_or_splits_a_text(tmp_path: Path,
     assert r"re\textbar{}c\textbackslash{}nipe\textbackslash{}\_\% & " in texts["latex"]
     assert r"a\textbar{}\textless{}b\textgreater{}\textbackslash{}*.py:Net on digits" in texts["latex"]
     lines = texts["markdown"].splitlines()
-    assert any(line.startswith(r"| re\|c\\nipe\\_% | ") for line in lines)
+    assert any(line.startswith(r"| re\|c\\nipe\\\_% | ") for line in lines)
     assert any(line.startswith(r"a|\<b>\\\*.py:Net on digits") for line in lines)
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {3}
     note = next(line for line in lines if "differ in device" in line)
