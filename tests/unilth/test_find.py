@@ -41,6 +41,12 @@ def test_finds_saves_and_skips_what_is_finished(tmp_path, capsys):
     assert {**again, "timing": 0} == {**record, "timing": 0}
 
 
+def test_the_dense_network_is_the_one_that_campaigns_train(tmp_path, capsys):
+    for given in ([], ["--sparsity", "0"]):
+        assert find("dense", "--out", tmp_path, *QUICK, *given) == 0
+        assert "0.000000 counted, 0 nominal" in capsys.readouterr().out
+
+
 def test_a_layer_that_the_mask_empties_is_said_and_recorded(tmp_path, capsys):
     (tmp_path / "last.py").write_text(
         "def first(sight):\n    return {n: w.abs() * (n != 'fc3.weight') for n, w in sight.weights.items()}\n"
@@ -87,6 +93,7 @@ def test_never_over_another_ticket(tmp_path, capsys):
         (["omp", "--score", "magnitud"], "did you mean 'magnitude'"),
         (["omp", "--score", "none.py:score"], "the score 'none.py:score': there is no file 'none.py'"),
         (["dense", "--score", "random"], "does not prune"),
+        (["dense", "--sparsity", "0.5"], "the recipe 'dense' does not prune: leave --sparsity out"),
         (["omp", "--epochs", "0"], "epochs must be at least 1, not 0"),
         (["omp", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["omp", "--patience", "3"], "does not stop early"),

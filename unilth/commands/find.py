@@ -19,13 +19,15 @@ from unilth.console import Console
 from unilth.errors import UserError
 from unilth.interrupts import raise_again
 from unilth.printable import printable
+from unilth.sims.campaign import UNPRUNED
 from unilth.sims.shortfalls import shortfalls
 from unilth.sims.spec import RunSpec
 
 
 @dataclass(frozen=True)
 class Args:
-    """Train one ticket and save it. A run that was interrupted goes on where it was.
+    """Train one ticket and save it. A run that was interrupted goes on from its last epoch after Ctrl-C, and from its
+    last checkpoint, one every 30 seconds, after a kill.
 
     The options from --patience on replace a choice of the recipe.
     """
@@ -38,8 +40,8 @@ class Args:
     """a network that comes with unilth, or your own: package.module:callable or path/to/file.py:callable"""
     data: str = RunSpec.data
     """a data set; all but digits need --data-dir"""
-    sparsity: float = RunSpec.sparsity
-    """fraction of the prunable weights to prune, in [0, 1)"""
+    sparsity: float | None = None
+    """fraction of the prunable weights to prune, in [0, 1); default 0.9, and 0 for the recipe dense"""
     seed: int = RunSpec.seed
     """decides initial weights, order of the data and random masks"""
     epochs: int = RunSpec.epochs
@@ -96,6 +98,10 @@ def main(argv: list[str]) -> int:
     if not args.out:  # as a path it would be the working directory
         raise UserError("--out is empty: give a folder, . for this one")
     out, data_dir, device = Path(values.pop("out")), values.pop("data_dir"), values.pop("device")
+    if values["sparsity"] is None:
+        values["sparsity"] = 0.0 if args.recipe == UNPRUNED else RunSpec.sparsity
+    elif values["sparsity"] and args.recipe == UNPRUNED:
+        raise UserError(f"the recipe {UNPRUNED!r} does not prune: leave --sparsity out")
     spec = RunSpec(**values)
     from unilth.sims.one_run import find_into  # after the arguments are known to be good: torch is slow to import
 
