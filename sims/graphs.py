@@ -6,6 +6,7 @@ changes: a number in Python is part of the recording.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -49,6 +50,13 @@ class Graphs:
         with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.stream):
             work()
         return graph.replay
+
+
+@functools.cache
+def graphs(device: torch.device) -> Graphs:
+    """The recording on this GPU, one for all runs of a process: cuBLAS keeps a workspace for every stream that it has
+    worked in (32 MiB on a Hopper GPU) as long as the process lives."""
+    return Graphs(device)
 
 
 class Replayed:
