@@ -26,3 +26,23 @@ def chosen(name: str, number: int = 0) -> str:
     if index and int(index) >= count:
         raise UserError(f"device {name!r}: torch sees {count} GPUs here, the last is cuda:{count - 1}")
     return f"cuda:{int(index) if index else number % count}"
+
+
+def used(name: str, number: int = 0) -> str:
+    """The device that is `chosen`, in use by this process from now on; UserError also where it cannot be used."""
+    device = chosen(name, number)
+    if device != "cpu" and (wrong := trouble(device)):
+        raise UserError(f"device {device!r} cannot be used: {wrong}")
+    return device
+
+
+def trouble(device: str) -> str:
+    """What a GPU says that no longer does, or never did, what this process asks of it; "" for one that does.
+
+    A fault stays in the process that it happened in, whichever library noticed it and whatever that called it.
+    """
+    try:
+        torch.cuda.synchronize(device)
+    except (RuntimeError, AssertionError) as error:  # the second where torch was built without CUDA
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ""

@@ -20,6 +20,7 @@ from unilth.sims.lock import locked
 from unilth.sims.pool import Pool
 from unilth.sims.records import DamagedRecord, Record
 from unilth.sims.results import Store, run_name
+from unilth.sims.shared_gpu import BUSY, gpus
 from unilth.sims.spec import RunSpec
 from unilth.sims.tally import Progress, Tally
 from unilth.sims.work import worked, write_whole
@@ -99,10 +100,10 @@ def sweep(
     run: str = RUN,
     check: str | None = CHECK,
 ) -> Summary:
-    """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: one a core).
+    """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: `usual`).
 
-    ``device`` is auto, cpu, cuda or cuda:N; the workers share the GPUs in turn, so several tickets train on each. Where
-    nothing is left to do and a ``data_dir`` is given, its data are compared with those of the finished runs.
+    ``device`` is auto, cpu, cuda or cuda:N; the GPUs are dealt out to the workers, so several tickets train on each.
+    Where nothing is left to do and a ``data_dir`` is given, its data are compared with those of the finished runs.
 
     ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...,
     say=...)`` returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key
@@ -125,7 +126,7 @@ def sweep(
         for spec in todo.left:
             if store.checkpoint(spec).is_dir():  # said now: the run would be done and then count as failed
                 raise UserError(f"{str(store.checkpoint(spec))!r} is a folder, where a checkpoint goes: move it away")
-        count = max(1, min(workers or cores(), len(todo.left)))
+        count = max(1, min(workers or usual(device), len(todo.left)))
         tally = Tally(todo.finished, todo.left, count)
         if todo.left:
             try:
@@ -133,8 +134,8 @@ def sweep(
                 with closing(worked(pool, store, todo.left)) as events:
                     for event in events:
                         tally.take(event)
-                        if say and event.kind == "said" and event.spec:
-                            say(f"{run_name(event.spec)}: {event.reason}")
+                        if say and event.kind == "said":
+                            say(f"{run_name(event.spec)}: {event.reason}" if event.spec else event.reason)
                         if progress:
                             progress(tally.progress())
             finally:
@@ -179,6 +180,11 @@ def keep_campaign(store: Store, campaign: Campaign) -> None:
     folder = store.root / "campaigns"
     folder.mkdir(exist_ok=True)
     write_whole(folder / f"{campaign.name}.toml", campaign.text)
+
+
+def usual(device: str) -> int:
+    """How many workers a sweep has if nobody says: one a core, on GPUs no more than keep these busy."""
+    return min(cores(), BUSY * gpus(device)) or cores()
 
 
 def cores() -> int:

@@ -32,12 +32,13 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     """Answer requests until there are no more.
 
     The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path", "device",
-    "number"}``, answered by ``ready``, by ``unusable`` or, for a device that is not here, by ``refused``; then
-    ``{"check": [spec, ...], "known": [[data, examples, digest], ...]}`` is answered by ``checked`` or ``refused`` and
-    ``{"spec": ...}`` by ``done`` or ``failed``, before which there may be ``said``, a sentence about the run.
+    "number"}``, answered by ``ready`` with the device that this process trains on, by ``unusable`` or, for a device
+    that is not here or cannot be used, by ``refused``; then ``{"check": [spec, ...], "known": [[data, examples,
+    digest], ...]}`` is answered by ``checked`` or ``refused`` and ``{"spec": ...}`` by ``done``, ``failed`` or
+    ``lost``, before which there may be ``said``, a sentence about the run. ``lost`` is a failure with which the process
+    has lost its GPU, and its last answer: all that it does there would fail from now on.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
-    Raises what a run raised where the process has lost its GPU with it.
     """
     stream = iter(requests)
     setup = next(stream)
@@ -51,7 +52,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
         return
     try:
         device = (
-            "cpu" if setup["device"] == "cpu" else named("unilth.sims.devices:chosen")(setup["device"], setup["number"])
+            "cpu" if setup["device"] == "cpu" else named("unilth.sims.devices:used")(setup["device"], setup["number"])
         )
     except UserError as error:
         emit({"event": "refused", "reason": str(error)})
@@ -61,7 +62,7 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     def say(sentence: str) -> None:
         emit({"event": "said", "sentence": sentence})
 
-    emit({"event": "ready"})
+    emit({"event": "ready", "device": device})
     for request in stream:
         if "check" in request:
             try:
@@ -74,7 +75,10 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
             except Exception as error:  # whatever it is, it is the reason; the end of this process would not be
                 emit({"event": "refused", "reason": f"the check before the runs fails: {_one_line(error)}"})
         else:
-            emit(_done(functools.partial(run, data_dir=data_dir, device=device, say=say), request["spec"], store))
+            answer = _done(functools.partial(run, data_dir=data_dir, say=say), request["spec"], store, device)
+            emit(answer)
+            if answer["event"] == "lost":
+                return
 
 
 def named(target: str) -> Callable[..., Any]:
@@ -86,27 +90,28 @@ def named(target: str) -> Callable[..., Any]:
     return found
 
 
-def _done(run: Callable[..., Any], given: Any, store: Store) -> Message:
+def _done(run: Callable[..., Any], given: Any, store: Store, device: str) -> Message:
     spec = RunSpec.from_dict(given)
     began = perf_counter()
     try:
         if not _already(store, spec):
-            ticket, record = run(spec, checkpoint=store.checkpoint(spec))
+            ticket, record = run(spec, device=device, checkpoint=store.checkpoint(spec))
             store.write(spec, record, ticket.save if ticket is not None else None)
         store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
-        if _lost_the_device(error):
-            raise  # all that this process does on its GPU would fail from now on; a fresh one may do the run
         trace = "".join(traceback.format_exception(error))[-20_000:]
-        return {"event": "failed", "reason": _one_line(error), "traceback": trace}
+        how = "lost" if _lost(device, error) else "failed"
+        return {"event": how, "reason": _one_line(error), "traceback": trace}
     return {"event": "done", "seconds": perf_counter() - began}
 
 
-def _lost_the_device(error: BaseException | None) -> bool:
-    """Whether an error is, or comes from, one of the GPU itself, after which torch cannot use it in this process."""
-    while error is not None and type(error).__name__ != "AcceleratorError":
-        error = error.__cause__
-    return error is not None
+def _lost(device: str, error: BaseException) -> bool:
+    """Whether an error is, or comes from, one of the GPU itself, or left a GPU that no longer answers: after a fault
+    cuDNN and cuBLAS raise plain errors of their own."""
+    cause: BaseException | None = error
+    while cause is not None and type(cause).__name__ != "AcceleratorError":
+        cause = cause.__cause__
+    return cause is not None or (device != "cpu" and bool(named("unilth.sims.devices:trouble")(device)))
 
 
 def _already(store: Store, spec: RunSpec) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from unilth.errors import UserError
 from unilth.sims import pool
-from unilth.sims.devices import chosen
+from unilth.sims.devices import chosen, trouble, used
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -41,6 +41,26 @@ def test_other_words_are_refused(monkeypatch, name):
         chosen(name)
 
 
+def test_a_gpu_is_in_use_before_the_work_begins(monkeypatch):
+    gpus(monkeypatch, 2)
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", asked.append)
+    assert (used("auto", 1), used("cpu")) == ("cuda:1", "cpu") and asked == ["cuda:1"] and trouble("cuda:0") == ""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error:\nserver not ready"), AssertionError("without CUDA")])
+def test_a_gpu_that_cannot_be_used_is_refused(monkeypatch, error):
+    def synchronize(device: str) -> None:
+        raise error
+
+    gpus(monkeypatch, 2)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    assert trouble("cuda:0") == words
+    with pytest.raises(UserError, match=f"^device 'cuda:0' cannot be used: {words}$"):
+        used("cuda")
+
+
 def test_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch, tmp_path):
     class Process:
         stdin = stdout = sys.stdout
@@ -55,4 +75,8 @@ def test_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch, tmp_path):
     del shift.workers[1]
     shift._hire()
     assert [message["number"] for message in sent] == [0, 1, 2, 1] and {m["device"] for m in sent} == {"cuda"}
+    del shift.workers[:2]
+    shift.early = 1  # the last one could not begin to work in the first of these places
+    shift._hire()
+    assert sent[-1]["number"] == 2
     shift.selector.close()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from unilth.sims import pool, shared_gpu
-from unilth.sims.shared_gpu import CONTROL, LOGS, PIPES, VISIBLE, side_by_side
+from unilth.sims.shared_gpu import BUSY, CONTROL, LOGS, MOST, PIPES, VISIBLE, crowd, gpus, sharing, side_by_side
+from unilth.sims.sweep import usual
 
 SERVICE = """#!/bin/sh
 said=""
@@ -60,7 +61,13 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
     for name in (PIPES, LOGS, VISIBLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(shared_gpu, "ASK", "")
+    there_are(1, monkeypatch)
     return made
+
+
+def there_are(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_gpu, "COUNT", f"print({count})")
+    gpus.cache_clear()
 
 
 STARTED, ENDED = ("-d", ""), ("", QUIT)
@@ -204,7 +211,7 @@ def environments(monkeypatch: pytest.MonkeyPatch, out: Path, workers: int, devic
     monkeypatch.setattr(pool.selectors, "DefaultSelector", Selector)
     work = pool.Pool("run", None, out, None, workers, device).work(["a run"] * workers)  # type: ignore[list-item]
     with pytest.raises(Started):
-        next(work)
+        list(work)
     return given
 
 
@@ -224,9 +231,68 @@ def test_the_workers_of_a_pool_get_the_settings(
     assert given[0][PIPES] in service.log.read_text() and service.asked() == [STARTED, ENDED]
 
 
-@pytest.mark.parametrize(("workers", "device"), [(2, "cpu"), (1, "cuda"), (shared_gpu.MOST + 1, "cuda")])
+@pytest.mark.parametrize(
+    ("workers", "device", "count"),
+    [(2, "cpu", 1), (1, "cuda", 1), (MOST + 1, "cuda", 1), (2, "cuda", 2), (2, "auto", 0)],
+)
 def test_a_pool_without_need_of_it_starts_no_service(
-    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workers: int, device: str
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workers: int, device: str, count: int
 ) -> None:
+    there_are(count, monkeypatch)
     given = environments(monkeypatch, tmp_path, workers, device)
     assert len(given) == workers and not any(PIPES in env for env in given) and service.asked() == []
+
+
+def test_the_limit_is_one_for_each_gpu(service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    there_are(2, monkeypatch)
+    given = environments(monkeypatch, tmp_path, MOST + 1, "cuda")
+    assert all(PIPES in env for env in given) and service.asked() == [STARTED, ENDED]
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "found"), [("cuda", 4, 4), ("auto", 2, 2), ("cuda:1", 2, 1), ("cuda:0", 0, 0), ("cpu", 4, 0)]
+)
+def test_gpus_are_counted(
+    service: Service, monkeypatch: pytest.MonkeyPatch, device: str, count: int, found: int
+) -> None:
+    there_are(count, monkeypatch)
+    assert gpus(device) == found
+    assert [crowd(workers, device) for workers in (1, 5)] == ([1, -(-5 // found)] if found else [0, 0])
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "print('many')", "import time; time.sleep(60)", "print(0)"])
+def test_gpus_that_cannot_be_counted_are_none(service: Service, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(shared_gpu, "IMPORT", 1)
+    monkeypatch.setattr(shared_gpu, "COUNT", code)
+    gpus.cache_clear()
+    assert gpus("cuda") == 0 == crowd(8, "cuda")
+
+
+def test_gpus_are_counted_as_torch_counts_them() -> None:
+    gpus.cache_clear()
+    asked = "import torch; print(torch.cuda.device_count())"
+    count = int(subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True).stdout)
+    assert gpus("auto") == count
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "workers"),
+    [("cuda", 1, BUSY), ("auto", 2, 2 * BUSY), ("cuda", 9, 64), ("cpu", 1, 64), ("auto", 0, 64)],
+)
+def test_by_default_no_more_workers_than_keep_the_gpus_busy(
+    service: Service, monkeypatch: pytest.MonkeyPatch, device: str, count: int, workers: int
+) -> None:
+    there_are(count, monkeypatch)
+    monkeypatch.setattr(sys.modules["unilth.sims.sweep"], "cores", lambda: 64)
+    assert usual(device) == workers
+
+
+def test_it_is_said_how_a_gpu_is_shared(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    there_are(2, monkeypatch)
+    turns = "in turn: NVIDIA's multi-process service"
+    assert sharing(8, "cuda", {PIPES: "/p"}) == "8 workers on 2 GPUs, those on one GPU side by side"
+    assert sharing(8, "cuda:1", {}) == f"8 workers on 1 GPU, those on one GPU {turns} is not to be had here"
+    assert sharing(97, "cuda", {}) == f"97 workers on 2 GPUs, those on one GPU {turns} takes 48 a GPU"
+    assert sharing(2, "cuda", {}) == sharing(1, "auto", {}) == sharing(8, "cpu", {}) == ""
+    monkeypatch.setenv(PIPES, "/somewhere")
+    assert sharing(8, "cuda", {}) == f"8 workers on 2 GPUs, those on one GPU as {PIPES} says"

@@ -236,6 +236,32 @@ def test_a_worker_answers_every_request(tmp_path: Path, data_dir: Path) -> None:
     assert heard[1] == {"event": "refused", "reason": "of 4 specs the first has an unknown recipe"}
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_after_a_failure_the_gpu_is_asked_whether_it_is_lost(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    import torch
+
+    asked: list[str] = []
+
+    def synchronize(device: str) -> None:
+        asked.append(device)
+        if not answers and len(asked) > 1:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    setup = {"run": "fake_runs:execute", "check": None, "out": str(tmp_path), "data_dir": str(data_dir)}
+    setup |= {"device": "auto", "number": 1, "path": list(sys.path)}
+    specs = [{"spec": json.loads(RunSpec(recipe).to_json())} for recipe in ("raises", "lth")]
+    heard: list[dict] = []
+    worker.serve([setup, *specs], heard.append)
+    assert heard[0] == {"event": "ready", "device": "cuda:1"} and asked == ["cuda:1", "cuda:1"]
+    assert [answer["event"] for answer in heard[1:]] == (["failed", "done"] if answers else ["lost"])
+    assert heard[1]["reason"] == "RuntimeError: the loss is no number" and "fake_runs" in heard[1]["traceback"]
+
+
 def test_real_training_killed_and_undisturbed_end_alike(tmp_path: Path) -> None:
     from unilth.sims.execute import execute
 
