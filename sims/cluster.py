@@ -94,8 +94,8 @@ class Share:
         left = [spec for spec in self.specs if not _done(store, spec)]
         if left:
             for event in worked(self._pool(), store, left):
-                if event.kind == "said" and event.spec:
-                    print(f"{run_name(event.spec)}: {event.reason}", flush=True)  # into the log of the task
+                if event.kind == "said":  # into the log of the task
+                    print(f"{run_name(event.spec)}: {event.reason}" if event.spec else event.reason, flush=True)
 
     def _pool(self) -> Pool:
         return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device, self.known)
@@ -142,7 +142,6 @@ def sweep_on_slurm(
     if device == "auto":
         device = "cuda" if cluster.gpus else "cpu"
     with locked(store.root, name="the results directory"):
-        keep_campaign(store, campaign)
         todo = plan(campaign, store.root)
         for spec in todo.damaged:
             store.set_aside(spec)
@@ -165,6 +164,7 @@ def sweep_on_slurm(
             _submit(store, cluster.filled(workers), name, shares)
         elif check is not None and not todo.left:
             compare_data(todo, data_dir, say)
+        keep_campaign(store, campaign)
         tally = Tally(todo.finished, todo.left, workers * count)
         waiting, gone = list(todo.left), dict[RunSpec, float]()
         while waiting:

@@ -24,7 +24,7 @@ from unilth.sims.checkpoints import SECONDS, Checkpoint, code_digest
 from unilth.sims.data import Dataset, load
 from unilth.sims.find import Budget, Progress, Search
 from unilth.sims.forward import NetworkError, Precision
-from unilth.sims.graphs import Graphs
+from unilth.sims.graphs import graphs
 from unilth.sims.shortfalls import stopped
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
@@ -86,7 +86,7 @@ def execute(
             kept = Checkpoint(checkpoint, identity, seconds=every, hold=hold, say=say)
         recorder = None
         if on_gpu and origin["kind"] == "built in":  # one from elsewhere may decide in Python what a step does
-            recorder = Graphs(torch.device(device))
+            recorder = graphs(torch.device(device))
         search = Search(
             recipe, network.to(device), data, spec.sparsity, spec.seed, budget, progress, kept,
             control=spec.control, recorder=recorder, fresh=fresh,

@@ -76,7 +76,3 @@ class Replayed:
         if self.replay is None:
             self.replay = self.recorder.record(self.work, self.generators)
         self.replay()
-
-    def forget(self) -> None:
-        """Give the recording's memory on the device back."""
-        self.replay = None

@@ -26,6 +26,7 @@ from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
 TEMPORARY = ".tmp-"
+SMALL = {"checkpoints": "safetensors", "campaigns": "toml", "failed": "json", "slurm": "json"}  # folder: file type
 A_DAY = 86_400.0  # seconds after which a temporary folder counts as dead where folders cannot be locked
 
 
@@ -132,7 +133,7 @@ class Store:
         return distinct((repr(str(path)), read_record(path)) for path in paths)
 
     def clean(self) -> int:
-        """Remove the temporary folders of writers that are dead, and half-written checkpoints; how many folders.
+        """Remove the temporary folders of writers that are dead, and half-written small files; how many folders.
 
         A writer holds a lock on its temporary folder, which the kernel lets go when it dies; so a process number that
         was given away again, or a zombie, does not count as alive.
@@ -140,7 +141,8 @@ class Store:
         dead = [path for path in self.root.glob(TEMPORARY + "*") if _is_dead(path)]
         for path in dead:
             shutil.rmtree(path, ignore_errors=True)
-        remove_parts(self.root / "checkpoints", r".+\.safetensors")
+        for folder, ending in SMALL.items():
+            remove_parts(self.root / folder, rf".+\.{ending}")
         return len(dead)
 
     def _believed(self, spec: RunSpec) -> bool:

@@ -119,7 +119,6 @@ def sweep(
     store.create()
     with locked(store.root, name="the results directory"):
         store.clean()
-        keep_campaign(store, campaign)
         todo = plan(campaign, store.root)
         for spec in todo.damaged:
             store.set_aside(spec)
@@ -127,12 +126,15 @@ def sweep(
             if store.checkpoint(spec).is_dir():  # said now: the run would be done and then count as failed
                 raise UserError(f"{str(store.checkpoint(spec))!r} is a folder, where a checkpoint goes: move it away")
         count = max(1, min(workers or usual(device), len(todo.left)))
-        tally = Tally(todo.finished, todo.left, count)
+        tally, kept = Tally(todo.finished, todo.left, count), False
         if todo.left:
             try:
                 pool = Pool(run, check, store.root, data_dir, count, device, todo.known)
                 with closing(worked(pool, store, todo.left)) as events:
                     for event in events:
+                        if event.kind == "started" and not kept:  # the check has passed
+                            keep_campaign(store, campaign)
+                            kept = True
                         tally.take(event)
                         if say and event.kind == "said":
                             say(f"{run_name(event.spec)}: {event.reason}" if event.spec else event.reason)
@@ -140,8 +142,10 @@ def sweep(
                             progress(tally.progress())
             finally:
                 store.clean()
-        elif check is not None:
-            compare_data(todo, data_dir, say)
+        else:
+            if check is not None:
+                compare_data(todo, data_dir, say)
+            keep_campaign(store, campaign)
     return Summary(
         len(campaign.specs), len(todo.finished), tally.done, tuple(tally.failed),
         tuple(run_name(spec) for spec in todo.damaged), monotonic() - began, count,
@@ -176,10 +180,11 @@ def _check_own(record: Record, root: Path) -> None:
 
 
 def keep_campaign(store: Store, campaign: Campaign) -> None:
-    """Keep the campaign's text beside its runs: readers then know which runs belong to it and which are missing."""
-    folder = store.root / "campaigns"
-    folder.mkdir(exist_ok=True)
-    write_whole(folder / f"{campaign.name}.toml", campaign.text)
+    """Keep the campaign's text beside its runs: readers then know which runs belong to it and which are missing.
+
+    Not before it is known that they can be done: a table of what is there would miss the runs of a refused one.
+    """
+    write_whole(store.root / "campaigns" / f"{campaign.name}.toml", campaign.text)
 
 
 def usual(device: str) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from unilth.sims.pool import Event, Pool
 from unilth.sims.results import Store, run_name
 from unilth.sims.spec import RunSpec
+from unilth.sims.whole import write
 
 
 def worked(pool: Pool, store: Store, specs: Sequence[RunSpec]) -> Generator[Event, None, None]:
@@ -35,15 +34,13 @@ def failure(store: Store, spec: RunSpec) -> Path:
 
 
 def note_failure(store: Store, spec: RunSpec, reason: str, traceback: str = "") -> None:
-    """Write down why the run of ``spec`` failed."""
-    path = failure(store, spec)
-    path.parent.mkdir(exist_ok=True)
+    """Write down why the run of ``spec`` failed, where there is room: whoever looks on is told it in any case."""
     note = {"spec": asdict(spec), "reason": reason, "traceback": traceback.splitlines()}
-    write_whole(path, json.dumps(note, indent=2, sort_keys=True) + "\n")
+    with suppress(OSError):
+        write_whole(failure(store, spec), json.dumps(note, indent=2, sort_keys=True) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Put ``text`` at ``path`` all at once; whoever reads sees the old text or the new one."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    """Put ``text`` at ``path`` all at once, in a folder that is made if need be; the OSError of a failure names it."""
+    path.parent.mkdir(exist_ok=True)
+    write(path, text.encode())

@@ -38,7 +38,8 @@ class Args:
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
-    """processes that train at the same time; default one a core, on a cluster one in each array task"""
+    """processes that train at the same time; default one a core, on GPUs no more than 8 each, on a cluster one in each
+    array task"""
     device: str = "auto"
     """auto (the GPUs where there are any), cpu, cuda or cuda:N; the workers share the GPUs in turn"""
     engine: Literal["local", "slurm"] = "local"
