@@ -17,6 +17,7 @@ from unilth.errors import UserError
 from unilth.sims import imported
 from unilth.sims.bits import same_bits
 from unilth.sims.imported import global_generator, in_short
+from unilth.sims.networks.copies import check_apart, copy_of
 from unilth.sims.networks.parts import check_parts
 from unilth.sims.networks.trial import try_out
 
@@ -45,8 +46,8 @@ def build_imported(
 
     Parameters called ``shape``, ``classes`` (or ``num_classes``) and ``channels`` (``in_channels``, ``in_chans``) are
     filled by name, two others without defaults as (shape, classes). It is called twice, because a network that draws
-    from anything but torch's generator would not be the same again; the second one is tried as it will be used, in
-    training on ``batch`` inputs, and thrown away. UserError for whatever cannot be trained here.
+    from anything but torch's generator would not be the same again; a copy of the second one is tried as it will be
+    used, in training on ``batch`` inputs, and both are thrown away. UserError for whatever cannot be trained here.
     """
     build = locate(name)
     state = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator))).get_state()
@@ -62,8 +63,10 @@ def build_imported(
             f"the network {name!r} is not built anew and the same at every call: draw its weights from torch's global "
             "generator only, and return a new network"
         )
+    copied = copy_of(again, name)  # before it has computed anything, as in a run
     with global_generator(state):
-        try_out(again, name, shape, classes, batch)
+        try_out(copied, name, shape, classes, batch)
+        check_apart(again, copied, name, shape)
     return network
 
 
@@ -71,7 +74,9 @@ def _call(build: Callable[..., Any], name: str, shape: tuple[int, ...], classes:
     places, named = _arguments(build, name, shape, classes)
     try:
         network = build(*places, **named)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it may be of a kind of its own that is no Exception
         given = ", ".join([*map(str, places), *(f"{key}={value}" for key, value in named.items())])
         raise UserError(f"the network {name!r}, called with ({given}), fails: {in_short(error)}") from None
     if not isinstance(network, nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -14,10 +13,13 @@ from unilth.errors import UserError
 from unilth.sims.bits import finite, same_bits
 from unilth.sims.imported import in_short
 from unilth.sims.masks import prunable
+from unilth.sims.networks.memory import check_memory
+
+TRAINED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # others lack what training and masks need
 
 
 def check_parts(network: nn.Module, name: str) -> None:
-    """UserError for a network that cannot be pruned, saved or copied; ``name`` is what it is called by."""
+    """UserError for a network that cannot be pruned or saved; ``name`` is what it is called by."""
     for key, module in network.named_modules():
         if isinstance(module, (nn.Linear, _ConvNd)) and module._parameters.get("weight") is None:
             raise UserError(
@@ -35,21 +37,25 @@ def check_parts(network: nn.Module, name: str) -> None:
             raise UserError(f"the network {name!r}: {key} is complex: masks are for real weights only")
         if tensor.device.type != "cpu":
             raise UserError(f"the network {name!r}: {key} is on {tensor.device}: build it on the CPU")
-    if not any(weight.requires_grad for weight in prunable(network).values()):
+        _check_quantized(tensor, key, name)
+    weights = prunable(network)
+    for key, parameter in network.named_parameters():
+        if parameter.dtype not in TRAINED and (parameter.requires_grad or key in weights):
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UserError(
+                f"the network {name!r}: {key} is {kind}: what is trained or pruned, also where it is frozen, must be "
+                "float16, bfloat16, float32 or float64: keep other types in buffers"
+            )
+    if not any(weight.requires_grad for weight in weights.values()):
         raise UserError(f"the network {name!r} has no Linear or Conv layer whose weight is trained: none to prune")
     _check_state(network, name)
+    check_memory(network, name)
     _check_values(network, name)
-    try:
-        copied = copy.deepcopy(network)
-    except Exception as error:
-        raise UserError(f"the network {name!r} cannot be copied ({type(error).__name__}): runs train copies") from None
-    trained = {key: parameter.requires_grad for key, parameter in copied.named_parameters() if parameter.is_leaf}
-    odd = [key for key, parameter in network.named_parameters() if trained.get(key) != parameter.requires_grad]
-    if odd:
-        raise UserError(
-            f"the network {name!r}: {odd[0]} cannot be trained in a copy of it, and runs train copies: keep the layer "
-            "plain, without torch.jit"
-        )
+
+
+def _check_quantized(tensor: torch.Tensor, key: str, name: str) -> None:
+    if tensor.is_quantized:
+        raise UserError(f"the network {name!r}: {key} is quantized: tickets hold plain numbers, use dequantize()")
 
 
 def _check_state(network: nn.Module, name: str) -> None:
@@ -61,6 +67,7 @@ def _check_state(network: nn.Module, name: str) -> None:
                 f"the network {name!r}: its state_dict has {key}, a {type(value).__name__}: tickets hold tensors only, "
                 "keep it in a buffer or leave get_extra_state out"
             )
+        _check_quantized(value, key, name)
     for key, parameter in network.named_parameters(remove_duplicate=False):
         if key not in state or not same_bits(parameter, state[key]):
             raise UserError(

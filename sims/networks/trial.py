@@ -24,7 +24,7 @@ def try_out(network: nn.Module, name: str, shape: tuple[int, ...], classes: int,
     parameters = dict(network.named_parameters())
     weights = {key: weight.clone() for key, weight in prunable(network).items()}
     form = {key: (value.dtype, value.shape) for key, value in network.state_dict().items()}
-    with _chance_kept():
+    with chance_kept():
         network.eval()  # an override of train() or eval() may return nothing
         _check_logits(network, name, torch.zeros(2, *shape), classes)
         left_out = {key: value for key, value in network.named_buffers() if key not in network.state_dict()}
@@ -71,7 +71,9 @@ def _check_logits(network: nn.Module, name: str, inputs: Tensor, classes: int) -
     training = " in training" if network.training else ""
     try:
         logits = network(inputs)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it may be of a kind of its own that is no Exception
         size = f"{training}, {count} at a time" if training else ""
         raise UserError(f"the network {name!r} cannot take inputs of shape {shape}{size}: {in_short(error)}") from None
     if not torch.is_tensor(logits) or logits.shape != (count, classes) or not logits.is_floating_point():
@@ -83,7 +85,7 @@ def _check_logits(network: nn.Module, name: str, inputs: Tensor, classes: int) -
 
 
 @contextmanager
-def _chance_kept() -> Iterator[None]:
+def chance_kept() -> Iterator[None]:
     """Python's and NumPy's global generators are afterwards as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (a network of the user's may draw from it)
     try:
