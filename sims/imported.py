@@ -93,7 +93,11 @@ def global_generator(state: torch.Tensor) -> Iterator[None]:
 
 def in_short(error: BaseException) -> str:
     """The kind of an error and the beginning of its text, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    try:
+        text = str(error)
+    except Exception:  # of a class of the user's
+        text = "its text cannot be had"
+    return f"{type(error).__name__}: {' '.join(text.split())[:160]}"
 
 
 def _module(place: str, named: str) -> ModuleType:
@@ -106,7 +110,9 @@ def _module(place: str, named: str) -> ModuleType:
     try:
         with global_generator(torch.Generator().manual_seed(0).get_state()):  # modules may draw when they are imported
             return _from_file(file.resolve()) if place.endswith(".py") else importlib.import_module(place)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it may be of a kind of its own that is no Exception
         raise UserError(f"{named}: importing {place} fails with {in_short(error)}") from None
     finally:
         sys.path[:] = before

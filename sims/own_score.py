@@ -34,9 +34,9 @@ def named(name: str) -> Score:
 def _told(name: str, score: Score, sight: Sight) -> dict[str, Tensor]:
     try:
         return score(sight)
-    except NetworkError:  # of the network's, not of the score's
+    except (KeyboardInterrupt, NetworkError):  # of the user's and of the network's, not of the score's
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # it may be of a kind of the score's own that is no Exception
         raise UserError(f"the score {name!r} fails: {in_short(error)}") from error
 
 

@@ -54,6 +54,27 @@ def leaves(sight):
     raise SystemExit(3)
 
 
+class Stops(BaseException):
+    pass
+
+
+def stops(sight):
+    raise Stops("of its own")
+
+
+class Mute(RuntimeError):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def mute(sight):
+    raise Mute
+
+
+def interrupts(sight):
+    raise KeyboardInterrupt
+
+
 def numbers(sight):
     return {name: 1.0 for name in sight.weights}
 
@@ -284,6 +305,8 @@ def test_what_is_no_score_is_refused_before_the_run(name, why, own):
     [
         ("raises", "the score 'bad.py:raises' fails: RuntimeError: broken here"),
         ("leaves", "fails: SystemExit"),
+        ("stops", "the score 'bad.py:stops' fails: Stops: of its own"),
+        ("mute", "fails: Mute: its text cannot be had"),
         ("no_arguments", "fails: TypeError"),
         ("numbers", "must give one number for each"),
         ("nothing", "must give one number for each"),
@@ -313,6 +336,11 @@ def test_what_a_score_does_wrong_is_one_sentence(name, why, own):
     with pytest.raises(UserError, match=why) as caught:
         MaskRule(f"bad.py:{name}").draw(sight(), 0.5)
     assert "\n" not in str(caught.value) and torch.is_grad_enabled()
+
+
+def test_an_interruption_of_a_score_stays_one(own):
+    with pytest.raises(KeyboardInterrupt):
+        MaskRule("bad.py:interrupts").draw(sight(), 0.5)
 
 
 def test_hooks_that_a_score_removes_again_are_no_change_and_those_of_the_network_stay(own):
