@@ -102,6 +102,7 @@ class _Shift:
         self.hire_from = 0.0
         self.checking: _Worker | None = None
         self.checked = False
+        self.own: dict[str, dict[str, str]] = {}  # what the check said of the user's own networks and scores
 
     def events(self) -> Iterator[Event]:
         while self.pending or self.last or self._busy():
@@ -158,7 +159,7 @@ class _Shift:
                     self._send(worker, {"check": [asdict(spec) for spec in self.specs], "known": self.pool.known})
             elif spec := self._next():
                 worker.spec = spec
-                self._send(worker, {"spec": asdict(spec)})
+                self._send(worker, {"spec": asdict(spec), "own": self.own})
                 yield Event("started", spec)
 
     def _next(self) -> RunSpec | None:
@@ -194,7 +195,7 @@ class _Shift:
         elif kind == "ready":
             self._ready(worker, answer["device"])
         elif kind == "checked":
-            self.checking, self.checked, self.early = None, True, 0
+            self.checking, self.checked, self.early, self.own = None, True, 0, answer["own"]
         elif kind == "said":
             yield Event("said", worker.spec, reason=answer["sentence"])
         elif kind == "lost":

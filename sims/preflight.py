@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from unilth.errors import UserError
-from unilth.sims import networks, zoo
+from unilth.sims import networks, own_score, zoo
 from unilth.sims.data import Dataset, load
 from unilth.sims.spec import RunSpec
 from unilth.sims.streams import stream
@@ -15,11 +15,15 @@ from unilth.sims.training import steps_per_epoch
 Known = tuple[str, int | None, str]  # a data set, the examples of it that were asked for, the digest of these data
 
 
-def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Iterable[Known] = ()) -> None:
+Own = dict[str, dict[str, str]]  # "network" and "score": the user's own by name, with the SHA-256 of their files
+
+
+def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Iterable[Known] = ()) -> Own:
     """Look up every recipe and its settings, load every data set once and build every network on it once.
 
-    ``known`` are the data of finished runs; those of them that the specs need must be the same now. Raises
-    ``UserError`` at the first that is unknown, does not fit or cannot be read.
+    ``known`` are the data of finished runs; those of them that the specs need must be the same now. Returns what the
+    user's own networks and scores are now, so that a run can be told from one of a file that was edited meanwhile.
+    Raises ``UserError`` at the first that is unknown, does not fit or cannot be read.
     """
     built: set[tuple[str, str, int | None, int]] = set()
     name, data = None, None
@@ -38,6 +42,12 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
             data.part(spec.examples)
         networks.build(spec.network, data.shape, data.classes, stream(0, "initial"), batch=spec.batch)
         built.add(kind)
+    named = {
+        "network": [networks.origin(name) for name in {spec.network for spec in specs}],
+        "score": [own_score.origin(name) for name in {str(zoo.recipe(spec).mask.score) for spec in specs}],
+    }
+    imported = {part: [at for at in origins if at["kind"] == "imported"] for part, origins in named.items()}
+    return {part: {at["name"]: at["sha256"] for at in origins} for part, origins in imported.items()}
 
 
 def same_data(known: Iterable[Known], data_dir: Path, say: Callable[[str], None] | None = None) -> None:

@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import DamagedRecord
+from unilth.sims.records import DamagedRecord, Record
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
 
@@ -34,9 +34,10 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     The first is ``{"run": "module:callable", "check": "module:callable" or null, "out", "data_dir", "path", "device",
     "number"}``, answered by ``ready`` with the device that this process trains on, by ``unusable`` or, for a device
     that is not here or cannot be used, by ``refused``; then ``{"check": [spec, ...], "known": [[data, examples,
-    digest], ...]}`` is answered by ``checked`` or ``refused`` and ``{"spec": ...}`` by ``done``, ``failed`` or
-    ``lost``, before which there may be ``said``, a sentence about the run. ``lost`` is a failure with which the process
-    has lost its GPU, and its last answer: all that it does there would fail from now on.
+    digest], ...]}`` is answered by ``refused`` or by ``checked``, with what the check returns (see `preflight.usable`)
+    as ``own``, and ``{"spec": ..., "own": ...}`` by ``done``, ``failed`` or ``lost``, before which there may be
+    ``said``, a sentence about the run. ``lost`` is a failure with which the process has lost its GPU, and its last
+    answer: all that it does there would fail from now on.
 
     A run gets the place of its checkpoint, in the results directory, so that it goes on where a dead worker left it.
     """
@@ -66,16 +67,15 @@ def serve(requests: Iterable[Message], emit: Callable[[Message], None]) -> None:
     for request in stream:
         if "check" in request:
             try:
-                if check is not None:
-                    specs = [RunSpec.from_dict(spec) for spec in request["check"]]
-                    check(specs, data_dir=data_dir, known=request["known"])
-                emit({"event": "checked"})
+                specs = [RunSpec.from_dict(spec) for spec in request["check"]]
+                own = check(specs, data_dir=data_dir, known=request["known"]) if check is not None else None
+                emit({"event": "checked", "own": own or {}})
             except (UserError, OSError) as error:
                 emit({"event": "refused", "reason": str(error)})
             except Exception as error:  # whatever it is, it is the reason; the end of this process would not be
                 emit({"event": "refused", "reason": f"the check before the runs fails: {_one_line(error)}"})
         else:
-            answer = _done(functools.partial(run, data_dir=data_dir, say=say), request["spec"], store, device)
+            answer = _done(functools.partial(run, data_dir=data_dir, say=say), request, store, device)
             emit(answer)
             if answer["event"] == "lost":
                 return
@@ -90,12 +90,13 @@ def named(target: str) -> Callable[..., Any]:
     return found
 
 
-def _done(run: Callable[..., Any], given: Any, store: Store, device: str) -> Message:
-    spec = RunSpec.from_dict(given)
+def _done(run: Callable[..., Any], request: Message, store: Store, device: str) -> Message:
+    spec = RunSpec.from_dict(request["spec"])
     began = perf_counter()
     try:
         if not _already(store, spec):
             ticket, record = run(spec, device=device, checkpoint=store.checkpoint(spec))
+            _compare(record, request.get("own", {}))
             store.write(spec, record, ticket.save if ticket is not None else None)
         store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
@@ -103,6 +104,17 @@ def _done(run: Callable[..., Any], given: Any, store: Store, device: str) -> Mes
         how = "lost" if _lost(device, error) else "failed"
         return {"event": how, "reason": _one_line(error), "traceback": trace}
     return {"event": "done", "seconds": perf_counter() - began}
+
+
+def _compare(record: Record, own: dict[str, dict[str, str]]) -> None:
+    """UserError where a network or score of the user's is another in this run than when the sweep began."""
+    for part, files in own.items():
+        now = record.get(part, {})
+        if now.get("sha256") != files.get(now.get("name"), now.get("sha256")):
+            raise UserError(
+                f"the {part} {now['name']!r} was edited after the sweep began: put it back as it was, or give another "
+                "folder"
+            )
 
 
 def _lost(device: str, error: BaseException) -> bool:
