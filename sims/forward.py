@@ -25,9 +25,9 @@ def inside(network: nn.Module, batch: Tensor) -> Iterator[None]:
     """Whatever the network raises on ``batch`` becomes a NetworkError. An interruption is the user's and stays one."""
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         doing = "training" if network.training else "evaluation"
         raise NetworkError(f"the network fails on a batch of {len(batch)} in {doing}: {in_short(error)}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,15 @@ def test_a_recorded_table_is_what_its_records_say(folder: Path, tmp_path: Path) 
 
 def test_there_are_recorded_tables() -> None:
     assert RESULTS
+
+
+def test_the_readme_quotes_the_recorded_tables() -> None:
+    """Each row of its first table stands in the digits' recorded one, each cell of the second in CIFAR-10's."""
+    root = Path(__file__).parents[2]
+    section = (root / "README.md").read_text().split("## What tickets reach")[1].split("\n## ")[0]
+    names = ("digits", "cifar10-resnet20-short")
+    digits, cifar = ((root / "results" / "sweeps" / name / "table.md").read_text() for name in names)
+    *rows, last = [line for line in section.splitlines() if line.startswith("|") and "±" in line]
+    assert len(rows) == 6 and all(row.split("|", 2)[2] in digits for row in rows)
+    cells = re.findall(r"[\d.]+ ± [\d.]+", last)
+    assert len(cells) == 7 and all(f"| {cell} |" in cifar for cell in cells)
