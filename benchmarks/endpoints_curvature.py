@@ -74,15 +74,15 @@ def timed(kind: str, model: Model, args: argparse.Namespace, device: str) -> dic
     product = model.hessian(model.start) if kind == "hessian" else model.gauss_newton(model.start)
     product(torch.ones_like(model.start))
     if gpu:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
     calls, cpu, began = [0], time.process_time(), time.perf_counter()
     size = len(model.start)
     values, vectors = top_eigenpairs(counted(product, calls), size, args.pairs, tolerance=args.tolerance, device=device)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     columns = torch.from_numpy(np.ascontiguousarray(vectors.T)).to(device)
     left = [host(product(v)) - s * host(v) for s, v in zip(values, columns, strict=True)]
-    peak = torch.cuda.max_memory_allocated() if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated(device) if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "matrix": kind,
         "seconds": seconds,

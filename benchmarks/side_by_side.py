@@ -6,7 +6,9 @@
 Both loops are those of `training_step.py`, each in processes of its own that were started before and have trained one
 epoch; the others wait meanwhile and use nothing. In every round our processes train for so many seconds at the same
 time, then the standard loop does, alone, with its loader's workers. Ours count from the first's beginning to the last's
-end. On a GPU the processes work side by side where NVIDIA's multi-process service is installed (`sims/shared_gpu.py`).
+end. On a GPU our processes work side by side where NVIDIA's multi-process service is installed (`sims/shared_gpu.py`);
+the standard loop has the GPU as a process without the service has it. Where CUDA_MPS_PIPE_DIRECTORY is set, all do as
+it says.
 """
 
 from __future__ import annotations
@@ -101,7 +103,8 @@ def main() -> None:
         def started(child: str) -> subprocess.Popen[str]:
             pipes: dict[str, IO[bytes] | int] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             command = [sys.executable, *sys.argv, "--child", child]
-            process = subprocess.Popen(command, env=os.environ | service, text=True, **pipes)
+            settings = service if child == "ours" else {}
+            process = subprocess.Popen(command, env=os.environ | settings, text=True, **pipes)
             stack.callback(process.wait)
             stack.callback(process.kill)
             return process
