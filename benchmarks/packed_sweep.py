@@ -6,11 +6,12 @@
 
 Every number of processes gets a sweep of its own in a new folder, with so many runs for each process; the runs differ
 in their seed only. Counted is the time from the moment when every process has finished its first run (torch imported,
-data on the device, kernels chosen) to the last run's end, so give at least two runs for each. A ticket of ``--of``
-epochs is assumed to take of/epochs times as long as the short ones here, which counts what a run costs once (loading,
-building, storing) too often. On a GPU nvidia-smi says once a second how much of the time a kernel was running, and the
-processes work side by side where NVIDIA's multi-process service is installed; with ``--apart`` one at a time. Where
-CUDA_MPS_PIPE_DIRECTORY is set and ``--apart`` is not, the processes do as it says.
+data on the device, kernels chosen) to the last run's end, so give at least two runs for each; of a run that is on its
+way at that moment the part that is left counts. A ticket of ``--of`` epochs is assumed to take of/epochs times as long
+as the short ones here, which counts what a run costs once (loading, building, storing) too often. All processes train
+on one device, with ``--device cuda`` or auto the first GPU. There nvidia-smi says once a second how much of the time a
+kernel was running, and the processes work side by side where NVIDIA's multi-process service is installed; with
+``--apart`` one at a time. Where CUDA_MPS_PIPE_DIRECTORY is set and ``--apart`` is not, the processes do as it says.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +33,28 @@ import torch
 
 from unilth.sims.campaign import parse
 from unilth.sims.devices import chosen
+from unilth.sims.execute import execute
+from unilth.sims.results import Store
 from unilth.sims.shared_gpu import PIPES, side_by_side
+from unilth.sims.spec import RunSpec
 from unilth.sims.sweep import sweep
-from unilth.sims.tally import Progress
+from unilth.sims.tickets import Ticket
 
 ASK = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop=1"]
 
 
 class Busy:
-    """Share of the time in which the GPU ran a kernel, in percent a second; nothing without nvidia-smi."""
+    """Share of the time in which a GPU ran a kernel, in percent a second; nothing for a CPU or without nvidia-smi."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
 
     def __enter__(self) -> Busy:
-        self.file = tempfile.TemporaryFile("w+")
-        there = shutil.which(ASK[0])
-        self.process = subprocess.Popen(ASK, stdout=self.file, stderr=subprocess.DEVNULL) if there else None
+        self.file, self.process = tempfile.TemporaryFile("w+"), None
+        if self.device != "cpu" and shutil.which(ASK[0]):
+            # By its UUID: nvidia-smi sees every GPU and has numbers of its own for them.
+            one = f"--id=GPU-{torch.cuda.get_device_properties(self.device).uuid}"
+            self.process = subprocess.Popen([*ASK, one], stdout=self.file, stderr=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,7 +69,29 @@ class Busy:
         return statistics.mean(values[-max(1, round(seconds)) :]) if values else None
 
 
-def measured(processes: int, args: argparse.Namespace) -> dict[str, Any]:
+def noted(spec: RunSpec, **given: Any) -> tuple[Ticket, dict[str, Any]]:
+    """`execute`, which also notes the process that did the run, and when; every process here has the same clock."""
+    began = time.monotonic()
+    ticket, record = execute(spec, **given)
+    record["timing"] |= {"process": os.getpid(), "began": began, "ended": time.monotonic()}
+    return ticket, record
+
+
+def counted(timings: Iterable[Mapping[str, float]], processes: int) -> tuple[float, float]:
+    """How many runs were done after every process had finished its first, and the seconds from then to the last end."""
+    timings, firsts = list(timings), dict[float, float]()
+    for run in sorted(timings, key=lambda run: run["ended"]):
+        firsts.setdefault(run["process"], run["ended"])
+    start, end = max(firsts.values()), max(run["ended"] for run in timings)
+    if len(firsts) < processes or start == end:
+        raise SystemExit(
+            f"{processes} processes did not all have runs after their first: give more --runs-each or --epochs"
+        )
+    parts = [(run["ended"] - max(run["began"], start)) / (run["ended"] - run["began"]) for run in timings]
+    return sum(part for part in parts if part > 0), end - start
+
+
+def measured(processes: int, args: argparse.Namespace, device: str) -> dict[str, Any]:
     """One sweep with so many processes at the same time."""
     runs = processes * args.runs_each
     text = f"""
@@ -75,24 +107,20 @@ epochs = {args.epochs}
 batch = {args.batch}
 precision = "{args.precision}"
 """
-    ends: list[float] = []
-
-    def note(progress: Progress) -> None:
-        ends.extend([time.monotonic()] * (progress.done - len(ends)))
-
-    with tempfile.TemporaryDirectory() as folder, Busy() as busy:
+    with tempfile.TemporaryDirectory() as folder, Busy(device) as busy:
         summary = sweep(
-            parse(text, name="packed", where="packed"), folder, workers=processes, progress=note,
-            data_dir=args.data_dir, device=args.device,
+            parse(text, name="packed", where="packed"), folder, workers=processes, data_dir=args.data_dir,
+            device=device, run="packed_sweep:noted",
         )  # fmt: skip
         if not summary.ok:
             raise SystemExit(f"{len(summary.failed)} runs failed: {summary.failed[0][1]}")
-        seconds = ends[-1] - ends[processes - 1]
+        done, seconds = counted((record["timing"] for record in Store(Path(folder)).records()), processes)
         share = busy.since(seconds)
-    hourly = 3600 * (runs - processes) / seconds
+    hourly = 3600 * done / seconds
     return {
         "processes": processes,
         "runs": runs,
+        "runs_counted": done,
         "seconds_after_the_first": seconds,
         "short_runs_per_hour": hourly,
         "tickets_per_hour": hourly * args.epochs / args.of,
@@ -128,7 +156,7 @@ def main() -> None:
         if device != "cpu":
             print(f"processes side by side: {together}")
         for processes in args.processes:
-            rows.append(measured(processes, args))
+            rows.append(measured(processes, args, device))
             busy = rows[-1]["gpu_busy_percent"]
             share = "not measured" if busy is None else f"{busy:.0f}%"
             print(
