@@ -5,8 +5,9 @@
 
 Each step is a command of its own with a limit; what it prints goes to DIR/NAME.txt. The last one, the comparison on
 CIFAR-10, gets whatever time is left, and `unilth table` then makes its records and its table of the runs that are
-finished. The same command again repeats no step that ended well and goes on with the comparison. Exit code 0 if every
-step that was begun ended well, 1 otherwise. ``--device cpu`` tries the steps on a CPU, as small as they go.
+finished. The same command again on the same device repeats no step that ended well and goes on with the comparison.
+Exit code 0 if every step that was begun ended well, 1 otherwise. ``--device cpu`` tries the steps on a CPU, as small as
+they go; the next call on a GPU does all of them, also with the same DIR.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +51,12 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         more = ("--batch", str(batch), "--steps", size[0], "--workers", size[1], "--device", args.device)
         more += () if gpu else ("--networks", "resnet20")
         yield program("training_step", f"speed-{batch}", 90, *more, "--precision", "bfloat16")
-    more = () if gpu else ("--batch", "16", "--steps", "2", "--workers", "0", "--seconds", "1", "--processes", "2")
-    yield program("side_by_side", "side-by-side", 150, "--device", args.device, *more)
-    small = () if gpu else ("--data", "digits", "--network", "conv-small", "--precision", "float32")
-    where = ("--device", args.device, *data, *small)
+    more = () if gpu else ("--steps", "2", "--workers", "0", "--seconds", "1", "--processes", "2")
+    for batch, limit in ((128, 150), (512, 210)) if gpu else ((16, 150),):
+        where = ("--device", args.device, "--batch", str(batch))
+        yield program("side_by_side", f"side-by-side-{batch}", limit, *where, *more)
+    small = ("--data", "digits", "--network", "conv-small", "--precision", "float32", "--epochs", "30")
+    where = ("--device", args.device, *data, *(() if gpu else small))
     counts = ("1", "2", "4", "8") if gpu else ("1", "2")
     yield program("packed_sweep", "packed", 150, *where, "--out", str(out / "packed.json"), "--processes", *counts)
     where += ("--apart", "--out", str(out / "apart.json"))
@@ -64,9 +67,14 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     real = ("--network", "resnet20", "--data", "cifar10", "--batch", "128", "--epochs", "10", "--precision", "bfloat16")
     where = ("--device", args.device, *data, "--out", str(out / "repeats.json"))
     yield program("repeats", "repeats", 90, *where, "--repeats", "3", *(real if gpu else ("--epochs", "2")))
-    campaign = "cifar10-resnet20" if gpu else "digits-quick"
-    runs = ("-m", "unilth", "sweep", campaign, *data, "--out", str(out / "runs"), "--device", args.device)
+    campaign = compared(args)
+    runs = ("-m", "unilth", "sweep", campaign, *data, "--out", str(out / "runs" / campaign), "--device", args.device)
     yield Step("comparison", (*runs, "--workers", str(args.workers)), float("inf"), open_end=True)
+
+
+def compared(args: argparse.Namespace) -> str:
+    """The campaign of the comparison; its runs, records and table have a folder of its name."""
+    return "cifar10-resnet20" if args.device == "cuda" else "digits-quick"
 
 
 def program(file: str, name: str, limit: float, *argv: str) -> Step:
@@ -94,11 +102,16 @@ def run(step: Step, seconds: float, log: Path) -> int | None:
             process.wait()
 
 
-def table(out: Path) -> int | None:
+def table(out: Path, campaign: str) -> int | None:
     """Records and table of the comparison as far as it is."""
-    kept = out / "comparison"
-    argv = ("-m", "unilth", "table", str(out / "runs"), "--baseline", "dense", "--keep", str(kept))
+    kept = out / "comparison" / campaign
+    argv = ("-m", "unilth", "table", str(out / "runs" / campaign), "--baseline", "dense", "--keep", str(kept))
     return run(Step("table", (*argv, "--markdown", str(kept / "table.md")), 60), 60, out / "table.txt")
+
+
+def same(earlier: Mapping[str, object], step: Mapping[str, object]) -> bool:
+    """Whether an earlier call has done this very step: its command on its device, to a good end."""
+    return earlier.get("exit_code") == 0 and all(earlier.get(key) == step[key] for key in ("command", "device"))
 
 
 def read(path: Path) -> dict[str, dict[str, object]]:
@@ -130,11 +143,14 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     summary = args.out / "summary.json"
     done, well = read(summary), True
+    name = torch.cuda.get_device_name() if args.device == "cuda" else "cpu"
+    where = {"device": name, "torch": torch.__version__, "python": platform.python_version()}
     end = time.monotonic() + 60 * args.minutes
     for step in chosen:
         if args.only and step.name not in args.only:
             continue
-        if done.get(step.name, {}).get("exit_code") == 0 and not step.open_end:
+        this = {"command": " ".join(step.argv), **where}
+        if same(done.get(step.name, {}), this) and not step.open_end:
             print(f"{step.name}: done before")
             continue
         left = end - time.monotonic() - GRACE * (2 if step.open_end else 1)
@@ -143,16 +159,14 @@ def main() -> int:
             continue
         began = time.monotonic()
         code = run(step, min(step.limit, left), args.out / f"{step.name}.txt")
-        if step.open_end and table(args.out) != 0:
+        if step.open_end and table(args.out, compared(args)) != 0:
             code = 1
         seconds = round(time.monotonic() - began, 1)
-        done[step.name] = {"command": " ".join(step.argv), "seconds": seconds, "exit_code": code}
+        done[step.name] = {**this, "seconds": seconds, "exit_code": code}
         well = well and (code == 0 or (code is None and step.open_end))
         how = {0: "ended well", None: "time was over"}.get(code, f"exit code {code}")
         print(f"{step.name}: {how} after {seconds} s, see {args.out / f'{step.name}.txt'}", flush=True)
-        name = torch.cuda.get_device_name() if args.device == "cuda" else "cpu"
-        facts = {"device": name, "torch": torch.__version__, "python": platform.python_version(), "steps": done}
-        summary.write_text(json.dumps(facts, indent=1) + "\n")
+        summary.write_text(json.dumps({"steps": done}, indent=1) + "\n")
     return 0 if well else 1
 
 
