@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,11 @@ def test_the_help_of_sweep_names_every_campaign(capsys: pytest.CaptureFixture[st
 
 def test_the_shipped_campaigns_are_what_the_documentation_says() -> None:
     small = {"digits", "digits-quick", "zoo-digits", "conv-small-digits", "mnist", "fashion-mnist"}
-    large = {"cifar10-resnet20-short", "cifar10-resnet20", "cifar100-resnet20", "cifar10-deep", "cifar100-deep"}
+    large = {f"cifar{classes}-{what}" for classes in (10, 100) for what in ("resnet20-short", "resnet20", "deep")}
     assert set(shipped()) == small | large
+    for what in ("resnet20-short", "resnet20", "deep"):  # the two data sets are compared in the same way
+        ten, hundred = (load(f"cifar{classes}-{what}").specs for classes in (10, 100))
+        assert [replace(spec, data="cifar100") for spec in ten] == list(hundred)
     for every in ("zoo-digits", "cifar10-resnet20", "cifar100-resnet20"):
         assert {spec.recipe for spec in load(every).specs} == set(zoo.NAMES)
     digits = load("digits")
