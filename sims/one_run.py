@@ -40,8 +40,8 @@ def find_into(
     """Do the run of ``spec`` unless ``folder`` already holds it; the record, and whether it was done now.
 
     A run that was interrupted goes on from its checkpoint in ``folder``, which is written every ``every`` seconds and
-    removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda or cuda:N. Where
-    a ``data_dir`` is given, a finished run must have been on the data that are there now.
+    removed in the end; ``say`` gets a sentence where it cannot be used. ``device`` is auto, cpu, cuda, cuda:N or mps.
+    Where a ``data_dir`` is given, a finished run must have been on the data that are there now.
     UserError, before any training, for a spec that cannot be run and for a folder that holds another ticket or another
     run's checkpoint, cannot be written or is in use by another run.
     """

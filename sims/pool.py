@@ -58,9 +58,9 @@ class _Worker:
 class Pool:
     """How runs are done: ``run`` and ``check`` are ``module:callable`` (see `worker.serve`), ``out`` is the store.
 
-    ``device`` is auto, cpu, cuda or cuda:N; with several GPUs the workers take them in turn, and those on one GPU work
-    side by side where that is possible (`shared_gpu`). What auto means is what it means to the first worker, for all.
-    ``known`` are the data of finished runs (see `preflight.usable`), for the check.
+    ``device`` is auto, cpu, cuda, cuda:N or mps; with several GPUs the workers take them in turn, and those on one
+    GPU work side by side where that is possible (`shared_gpu`). What auto means is what it means to the first worker,
+    for all. ``known`` are the data of finished runs (see `preflight.usable`), for the check.
     """
 
     run: str

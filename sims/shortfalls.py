@@ -61,4 +61,7 @@ def tallied(records: Iterable[Record]) -> list[str]:
             continue
         for sentence in sentences:
             said[recipe, sentence] = said.get((recipe, sentence), 0) + 1
-    return [f"{recipe}: {sentence} ({count} of {runs[recipe]} runs)" for (recipe, sentence), count in said.items()]
+    return [
+        f"{recipe}: {sentence} ({count} of {runs[recipe]} run{'s' if runs[recipe] > 1 else ''})"
+        for (recipe, sentence), count in said.items()
+    ]

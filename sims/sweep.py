@@ -102,8 +102,9 @@ def sweep(
 ) -> Summary:
     """Do every run of ``campaign`` that ``out`` does not hold yet, in ``workers`` processes (default: `usual`).
 
-    ``device`` is auto, cpu, cuda or cuda:N; the GPUs are dealt out to the workers, so several tickets train on each.
-    Where nothing is left to do and a ``data_dir`` is given, its data are compared with those of the finished runs.
+    ``device`` is auto, cpu, cuda, cuda:N or mps; the GPUs are dealt out to the workers, so several tickets train on
+    each. Where nothing is left to do and a ``data_dir`` is given, its data are compared with those of the finished
+    runs.
 
     ``run`` names (``module:callable``) what does one run: ``run(spec, data_dir=..., device=..., checkpoint=...,
     say=...)`` returns a ticket with ``save(folder)`` (or None) and a record that is the same every time but for its key

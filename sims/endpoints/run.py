@@ -18,6 +18,7 @@ import scipy
 import torch
 
 from unilth import __version__
+from unilth.errors import UserError
 from unilth.sims import devices, networks
 from unilth.sims.data import load
 from unilth.sims.endpoints.kept import Kept
@@ -45,7 +46,7 @@ def study(
     in that folder, and a study that was interrupted takes those that the same code made on the same kind of device from
     there; the folder is the caller's to remove. UserError for a device that is not here, before anything else.
     """
-    began, first = time.perf_counter(), devices.chosen(device)
+    began, first = time.perf_counter(), _chosen(device)
     label = torch.cuda.get_device_name(first) if first.startswith("cuda") else first
     whole = load(plan.data, data_dir)
     data, digest = asked(plan, whole), whole.digest()
@@ -59,7 +60,7 @@ def study(
     with one_thread(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             running = {
-                pool.submit(measure_part, plan, data_dir, name, devices.chosen(device, number)): name
+                pool.submit(measure_part, plan, data_dir, name, _chosen(device, number)): name
                 for number, name in enumerate(parts)
                 if name not in found
             }
@@ -100,9 +101,9 @@ def study(
 
 def default_workers(device: str) -> int:
     """One process a GPU on the GPUs that ``device`` stands for, otherwise one a core; UserError as `devices.chosen`."""
-    if devices.chosen(device) == "cpu":
+    if _chosen(device) == "cpu":
         return len(os.sched_getaffinity(0))
-    return len({devices.chosen(device, number) for number in range(torch.cuda.device_count())})
+    return len({_chosen(device, number) for number in range(torch.cuda.device_count())})
 
 
 @contextmanager
@@ -118,3 +119,11 @@ def one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _chosen(name: str, number: int = 0) -> str:
+    """As `devices.chosen`; end points need numbers that an Apple GPU does not have."""
+    device = devices.chosen(name, number)
+    if device == "mps":
+        raise UserError("device 'mps' has no float64, in which end points are computed: give auto or cpu")
+    return device

@@ -34,10 +34,22 @@ def test_gpus_are_dealt_out_in_turn(monkeypatch):
         chosen("cuda:2")
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_an_apple_gpu_is_taken_only_where_it_is_asked_for(monkeypatch, here):
+    gpus(monkeypatch, 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: here)
+    assert chosen("auto") == "cpu" and trouble("mps") == ""
+    if here:
+        assert chosen("mps", 3) == used("mps") == "mps"
+    else:
+        with pytest.raises(UserError, match="torch sees no Apple GPU here"):
+            chosen("mps")
+
+
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "CUDA", "cuda:²", "cpu:0"])
 def test_other_words_are_refused(monkeypatch, name):
     gpus(monkeypatch, 1)
-    with pytest.raises(UserError, match="auto, cpu, cuda or cuda:N"):
+    with pytest.raises(UserError, match="auto, cpu, cuda, cuda:N or mps"):
         chosen(name)
 
 

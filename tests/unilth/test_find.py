@@ -108,7 +108,7 @@ def test_never_over_another_ticket(tmp_path, capsys):
         (["omp", "--device", "cuda:999"], "device 'cuda:999': torch sees"),
         (["omp", "--precision", "float16"], "precision must be 'float32' or 'bfloat16', not 'float16'"),
         (["omp", "--augment", "standard"], "the data 'digits' have no standard augmentation"),
-        (["omp", "--device", "gpu"], "device must be auto, cpu, cuda or cuda:N, not 'gpu'"),
+        (["omp", "--device", "gpu"], "device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, argv, said):

@@ -55,7 +55,8 @@ class Args:
     tune: float = RunSpec.tune
     """share of the epochs that fine-tunes the pruned network"""
     device: str = "auto"
-    """auto (a GPU where there is one), cpu, cuda or cuda:N; the same bits again only on the CPU"""
+    """auto (a GPU where there is one), cpu, cuda, cuda:N or mps (an Apple GPU; never tried); the same bits
+    again only on the CPU"""
     threads: int = RunSpec.threads
     """threads for torch; another number ends in other bits"""
     patience: int | None = None

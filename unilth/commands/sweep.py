@@ -41,7 +41,8 @@ class Args:
     """processes that train at the same time; default one a core, on GPUs no more than 8 each, on a cluster one in each
     array task"""
     device: str = "auto"
-    """auto (the GPUs where there are any), cpu, cuda or cuda:N; the workers share the GPUs in turn"""
+    """auto (the GPUs where there are any), cpu, cuda, cuda:N or mps (an Apple GPU; never tried); the
+    workers share the GPUs in turn"""
     engine: Literal["local", "slurm"] = "local"
     """where the runs are done: in processes here, or as array jobs of a SLURM cluster (needs the extra `cluster`)"""
     slurm: Cluster = field(default_factory=Cluster)

@@ -191,11 +191,14 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for name, says in (("cuda", "torch sees no GPU here; give auto or cpu"), ("gpu", "must be auto, cpu, cuda or")):
+    for name, says in (("cuda", "torch sees no GPU here; give auto or cpu"), ("gpu", "must be auto, cpu, cuda")):
         for more in ([], ["--workers", "1"]):
             assert cli.main(["endpoints", "--out", str(tmp_path / "new"), "--device", name, *more]) == 2
             error = capsys.readouterr().err
             assert says in error and error.count("\n") == 1
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert cli.main(["endpoints", "--out", str(tmp_path / "new"), "--device", "mps"]) == 2
+    assert "device 'mps' has no float64" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
