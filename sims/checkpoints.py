@@ -69,15 +69,15 @@ class Checkpoint:
     def keep(self) -> None:
         """Write what is held, if anything was noted since the last checkpoint."""
         if self.held is not None:
-            self.write(self.held)
+            self.write(self.held, without="what was done since the last one is lost")
 
-    def write(self, tree: Tree) -> None:
+    def write(self, tree: Tree, without: str = "the run goes on without it") -> None:
         """Replace the file. Where that fails (a full disk), the run is worth more than its checkpoint and goes on."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write(self.path, packed({"schema": SCHEMA, "identity": self.identity, "tree": tree}))
         except OSError as error:
-            self.say(f"the checkpoint {self.path} cannot be written ({error.strerror}); the run goes on without it")
+            self.say(f"the checkpoint {self.path} cannot be written ({error.strerror}); {without}")
         self.last, self.held = monotonic(), None
 
     def read(self) -> Tree | None:
@@ -161,9 +161,9 @@ def unpacked(content: bytes) -> Any:
 
 
 def _copied(value: Any) -> Any:
-    """A tree that nobody else holds a part of."""
+    """A tree that nobody else holds a part of, on the CPU: a GPU's memory is the run's."""
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ class Share:
     path: tuple[str, ...]
     device: str = "cpu"
     known: tuple[tuple[str, int | None, str], ...] = ()
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __call__(self) -> None:
         """Do the runs; failures are noted in the results directory."""
@@ -98,7 +99,7 @@ class Share:
                     print(f"{run_name(event.spec)}: {event.reason}" if event.spec else event.reason, flush=True)
 
     def _pool(self) -> Pool:
-        return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device, self.known)
+        return Pool(self.run, self.check, self.out, self.data_dir, self.workers, self.device, self.known, self.own)
 
     def checkpoint(self) -> Any:
         """Called by submitit on preemption or timeout: the same share again, which skips what is finished by then."""
@@ -154,7 +155,7 @@ def sweep_on_slurm(
             failure(store, spec).unlink(missing_ok=True)
         count = max(1, min(cluster.tasks, len(fresh)))
         if fresh:
-            common = (store.root, data_dir, workers, run, check, tuple(sys.path), device, todo.known)
+            common = (store.root, data_dir, workers, run, check, tuple(sys.path), device, todo.known, _own(fresh))
             shares = [Share(tuple(fresh[first::count]), *common) for first in range(count)]
             # Noted before it is submitted: whoever is interrupted in between finds it in the queue by its name.
             name = f"unilth-{campaign.name}-{secrets.token_hex(4)}"
@@ -208,13 +209,32 @@ def _submit(store: Store, cluster: Cluster, name: str, shares: Sequence[Share]) 
         raise UserError(f"SLURM refused the jobs: {' '.join(said.split())[:300]}") from None
 
 
-def _jobs(store: Store) -> Jobs:
-    """Every array that was ever to be submitted for this directory."""
-    try:
-        known = json.loads((store.root / FOLDER / "jobs.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _own(specs: Iterable[RunSpec]) -> Mapping[str, Mapping[str, str]]:
+    """The user's own networks and scores as they are now; a task that begins later must find the same."""
+    if not any(":" in name for spec in specs for name in (spec.network, spec.score or "")):
         return {}
-    return known if isinstance(known, dict) else {}
+    from unilth.sims.preflight import own_files  # slow to import
+
+    return own_files(specs)
+
+
+def _jobs(store: Store) -> Jobs:
+    """Every array that was ever to be submitted for this directory; UserError where it is not known which."""
+    path = store.root / FOLDER / "jobs.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        known = None
+    if isinstance(known, dict) and all(isinstance(tasks, list) for tasks in known.values()):
+        runs = [names for tasks in known.values() for names in tasks]
+        if all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in runs):
+            return known
+    raise UserError(
+        f"{str(path)!r} cannot be read, so nobody knows which runs are in SLURM's queue: end them (scancel), and remove "
+        "the file"
+    )
 
 
 def _queue(jobs: Mapping[str, list[list[str]]]) -> list[tuple[str, list[str]]]:

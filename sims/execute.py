@@ -94,6 +94,8 @@ def execute(
         try:
             ticket = dataclasses.replace(search.run(), recipe=spec.recipe, network=spec.network, spec=spec)
             trained = time.perf_counter()
+            if kept:
+                kept.keep()  # saving the ticket may be interrupted or fail
             test_loss, test_accuracy = evaluate(search.network, data.test, search.forward)
             if not math.isfinite(test_loss):
                 if kept:

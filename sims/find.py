@@ -62,8 +62,8 @@ class Search:
     every phase records its step on the GPU and replays it.
 
     There are two sanity controls. ``shuffled`` moves what is kept to random places, as many in each layer. Where the
-    survivors are rewound and nothing presses, that is the finished mask, anywhere in the layer; elsewhere what an
-    earlier round pruned is 0 or was pressed on, so the choice of every round is shuffled, inside the last one's.
+    survivors are rewound and nothing presses, that is the finished mask, anywhere in the layer; elsewhere a round's
+    choice is pressed on, or 0 in the next, so the choice of every round is shuffled, inside the last one's.
     ``reinitialised`` fine-tunes from ``fresh``, the state of the same network built anew: every parameter and buffer,
     frozen ones too, as the network's own code draws them.
     """

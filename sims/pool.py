@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,10 +33,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: a run ``started``, ``said`` something (``reason``; without a run it is about all), is ``done``
-    (``seconds``) or ``failed`` (``reason``), or time went by."""
+    """What happened: a run ``started``, ``said`` something (``reason``; without a run it is about all), is to be done
+    ``again`` later, is ``done`` (``seconds``) or ``failed`` (``reason``), or time went by."""
 
-    kind: Literal["started", "said", "done", "failed", "tick"]
+    kind: Literal["started", "said", "again", "done", "failed", "tick"]
     spec: RunSpec | None = None
     seconds: float = 0.0
     reason: str = ""
@@ -60,7 +60,8 @@ class Pool:
 
     ``device`` is auto, cpu, cuda, cuda:N or mps; with several GPUs the workers take them in turn, and those on one
     GPU work side by side where that is possible (`shared_gpu`). What auto means is what it means to the first worker,
-    for all. ``known`` are the data of finished runs (see `preflight.usable`), for the check.
+    for all. ``known`` are the data of finished runs (see `preflight.usable`), for the check; ``own`` is what the user's
+    own networks and scores must be, by default what the check finds.
     """
 
     run: str
@@ -70,12 +71,13 @@ class Pool:
     workers: int
     device: str = "cpu"
     known: Sequence[tuple[str, int | None, str]] = ()
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def work(self, specs: Sequence[RunSpec]) -> Generator[Event, None, None]:
         """Do all runs, yielding what happens; close the iterator (or raise inside it) and every worker is killed.
 
         Raises ``UserError`` if the check refuses the specs or no worker can start, ``ModuleNotFoundError`` if what the
-        runs need is not installed; both before any run begins. ``UserError`` also where no worker can start any more.
+        runs need is not installed, both before any run begins; ``UserError`` also where no worker can start any more.
         """
         with side_by_side(1 < crowd(self.workers, self.device) <= MOST) as settings:
             state = _Shift(self, deque(specs), settings)
@@ -102,7 +104,7 @@ class _Shift:
         self.hire_from = 0.0
         self.checking: _Worker | None = None
         self.checked = False
-        self.own: dict[str, dict[str, str]] = {}  # what the check said of the user's own networks and scores
+        self.own = pool.own
 
     def events(self) -> Iterator[Event]:
         while self.pending or self.last or self._busy():
@@ -186,16 +188,16 @@ class _Shift:
 
     def _answer(self, worker: _Worker, answer: dict[str, Any]) -> Iterator[Event]:
         kind = answer["event"]
-        if kind == "unusable":
+        if kind == "unusable" and not self.checked:
             raise ModuleNotFoundError(f"the runs cannot be done: {answer['reason']}", name=answer["module"])
         if kind == "refused" and not self.checked:
             raise UserError(answer["reason"])
-        if kind == "refused":
+        if kind in ("refused", "unusable"):
             self._unable(worker, answer["reason"])
         elif kind == "ready":
             self._ready(worker, answer["device"])
         elif kind == "checked":
-            self.checking, self.checked, self.early, self.own = None, True, 0, answer["own"]
+            self.checking, self.checked, self.early, self.own = None, True, 0, self.own or answer["own"]
         elif kind == "said":
             yield Event("said", worker.spec, reason=answer["sentence"])
         elif kind == "lost":
@@ -207,8 +209,8 @@ class _Shift:
             spec, worker.spec = worker.spec, None
             if worker.faulty:  # its context would keep the fault on the GPU
                 self._dismiss([worker])
+            self.early = 0
             if kind == "done":
-                self.early = 0
                 yield Event("done", spec, seconds=answer["seconds"])
             else:
                 yield Event("failed", spec, reason=answer["reason"], traceback=answer["traceback"])
@@ -244,6 +246,7 @@ class _Shift:
             yield Event("failed", spec, reason=reason, traceback=traceback)
         else:
             (self.last if self.deaths[spec] == ATTEMPTS - 1 else self.pending).append(spec)
+            yield Event("again", spec)
 
     def _unable(self, worker: _Worker, reason: str = "") -> None:
         """End a worker that cannot begin to work; UserError where that means that nobody will."""
@@ -256,7 +259,7 @@ class _Shift:
             hopeless = self.early > len(PAUSES) and not any(other.device for other in self.workers)
         if hopeless and reason:
             reason = reason.partition(";")[0]  # not its advice on devices: a sweep does not change from one to another
-            raise UserError(f"no worker can use its device any more ({reason}); once it works, the same sweep goes on")
+            raise UserError(f"no worker can begin any more ({reason}); once one can, the same sweep goes on")
         if hopeless:
             raise UserError(f"the worker processes end before they can work ({how}); see that memory suffices")
 

@@ -42,12 +42,17 @@ def usable(specs: Iterable[RunSpec], *, data_dir: Path | None = None, known: Ite
             data.part(spec.examples)
         networks.build(spec.network, data.shape, data.classes, stream(0, "initial"), batch=spec.batch)
         built.add(kind)
-    named = {
-        "network": [networks.origin(name) for name in {spec.network for spec in specs}],
-        "score": [own_score.origin(name) for name in {str(zoo.recipe(spec).mask.score) for spec in specs}],
-    }
-    imported = {part: [at for at in origins if at["kind"] == "imported"] for part, origins in named.items()}
-    return {part: {at["name"]: at["sha256"] for at in origins} for part, origins in imported.items()}
+    return own_files(specs)
+
+
+def own_files(specs: Iterable[RunSpec]) -> Own:
+    """The user's own networks and scores of these specs, as they are now."""
+    own: Own = {"network": {}, "score": {}}
+    for network, score in {(spec.network, str(zoo.recipe(spec).mask.score)) for spec in specs}:
+        for part, at in (("network", networks.origin(network)), ("score", own_score.origin(score))):
+            if at["kind"] == "imported":
+                own[part][at["name"]] = at["sha256"]
+    return own
 
 
 def same_data(known: Iterable[Known], data_dir: Path, say: Callable[[str], None] | None = None) -> None:

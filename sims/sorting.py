@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from unilth.errors import UserError
 from unilth.sims.penalties import GrowingPenalty
 
-UNIFORM = GrowingPenalty(step=1e-5, every=5, ceiling=0.01, power=1, hold=0)
+UNIFORM = GrowingPenalty(step=1e-5, every=10, ceiling=0.01, power=1, hold=0)
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Sorting:
     """The picking of GReg-2 (Wang et al. 2021): ``penalty`` grows on all prunable weights, then the mask is drawn.
 
     Afterwards ``recover`` x w is taken from the gradient of the weights that stay while the others are pressed, as a
-    penalty below 0 that gives their size back. The defaults are the constants of the published code: 1e-5 every 5 steps
-    up to 0.01 on all weights, then -1e-4 on the kept. For single weights that code ends the sorting at the ceiling and
+    penalty below 0 that gives their size back. The defaults are the constants of the published code for CIFAR: 1e-5 every
+    10 steps up to 0.01 on all weights, then -1e-4 on the kept. For single weights that code ends the sorting at the ceiling and
     asks for no ratio of magnitudes, and so do we. There the picked weights go on from 0.01; here their penalty starts
     from 0, a hundredth of its way earlier.
     """

@@ -52,6 +52,8 @@ class Tally:
             self.running[spec] = monotonic()
             return
         self.running.pop(spec, None)
+        if event.kind == "again":
+            return
         self.left.pop(spec, None)
         if event.kind == "done":
             self.done += 1

@@ -15,13 +15,13 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import DamagedRecord, Record
+from unilth.sims.records import DamagedRecord
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
 
@@ -95,8 +95,14 @@ def _done(run: Callable[..., Any], request: Message, store: Store, device: str) 
     began = perf_counter()
     try:
         if not _already(store, spec):
+            own = request.get("own", {})
+            if any(own.values()):  # a run of another file would be for nothing
+                for part, now in named("unilth.sims.preflight:own_files")([spec]).items():
+                    for name, sha256 in now.items():
+                        _compare(part, name, sha256, own)
             ticket, record = run(spec, device=device, checkpoint=store.checkpoint(spec))
-            _compare(record, request.get("own", {}))
+            for part in own:  # it may have been edited just before the run looked at it
+                _compare(part, record.get(part, {}).get("name"), record.get(part, {}).get("sha256"), own)
             store.write(spec, record, ticket.save if ticket is not None else None)
         store.checkpoint(spec).unlink(missing_ok=True)
     except Exception as error:  # whatever a run raises is its result: it is reported, and the next run goes on
@@ -106,15 +112,12 @@ def _done(run: Callable[..., Any], request: Message, store: Store, device: str) 
     return {"event": "done", "seconds": perf_counter() - began}
 
 
-def _compare(record: Record, own: dict[str, dict[str, str]]) -> None:
+def _compare(part: str, name: str | None, sha256: str | None, own: Mapping[str, Mapping[str, str]]) -> None:
     """UserError where a network or score of the user's is another in this run than when the sweep began."""
-    for part, files in own.items():
-        now = record.get(part, {})
-        if now.get("sha256") != files.get(now.get("name"), now.get("sha256")):
-            raise UserError(
-                f"the {part} {now['name']!r} was edited after the sweep began: put it back as it was, or give another "
-                "folder"
-            )
+    if sha256 != own[part].get(name or "", sha256):
+        raise UserError(
+            f"the {part} {name!r} was edited after the sweep began: put it back as it was, or give another folder"
+        )
 
 
 def _lost(device: str, error: BaseException) -> bool:

@@ -33,7 +33,7 @@ RANDOM_BALANCED, LAMP = MaskRule("random", "balanced"), MaskRule("lamp", "global
 SNIP, GRASP, SYNFLOW = MaskRule("snip"), MaskRule("grasp"), MaskRule("synflow", steps=100)
 LINEAR, SQUARE = GrowingPenalty(power=1), GrowingPenalty(power=2)
 EVEN = GrowingPenalty(every=1, hold=10_000)  # RST-Iter's cycle: 10,000 steps of growth and as many held
-GREG = GrowingPenalty(every=10, hold=10_000)  # GReg's public commands for CIFAR
+GREG = GrowingPenalty(every=10, hold=10_000)  # GReg on CIFAR: an increment every 10 steps, where RST has 5
 
 # fmt: off
 ZOO: tuple[Row, ...] = (

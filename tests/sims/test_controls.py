@@ -91,6 +91,13 @@ def test_where_weights_are_rewound_the_finished_mask_is_shuffled(digits, name):
     assert all(torch.equal(search.start[layer], value) for layer, value in expected.items())
 
 
+def test_what_a_penalty_presses_on_is_shuffled_though_weights_are_rewound(digits):
+    recipe = dataclasses.replace(zoo.row("unilth").recipe, rewind=Rewind("initial"))
+    search = searched(digits, recipe)
+    assert [counts(mask) for mask in search.ticket.masks] == [counts(mask) for mask in search.drawn]
+    assert len(search.ticket.masks) == 5 and masks.digest(search.ticket.masks[0]) != masks.digest(search.drawn[0])
+
+
 @pytest.mark.parametrize("name", sorted(set(SEVERAL) - set(REWOUND)))
 def test_every_round_is_shuffled_inside_the_last_one(digits, name):
     search = searched(digits, name)

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from tests.sims.killed_runs import SPEC
+from unilth.errors import UserError
 from unilth.sims import checkpoints, training
 from unilth.sims.checkpoints import Checkpoint, unpacked
 from unilth.sims.execute import execute
 from unilth.sims.one_run import find_into
 from unilth.sims.records import dump
+from unilth.sims.tickets import Ticket
 
 
 def plain(record: dict) -> dict:
@@ -98,3 +100,30 @@ def test_a_checkpoint_that_is_due_is_written_at_once(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", {}, seconds=0, hold=True)
     checkpoint.note(dict)
     assert checkpoint.path.exists() and checkpoint.held is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_saving_the_ticket_may_be_interrupted_or_fail(tmp_path, monkeypatch, straight, error):
+    def save(self, folder):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, UserError)):
+        patch.setattr(Ticket, "save", save)
+        find_into(SPEC, tmp_path, every=1000)
+    epochs = []
+    record, _ = find_into(SPEC, tmp_path, progress=lambda done, *_: epochs.append(done))
+    assert epochs == [] and plain(record) == straight
+
+
+def test_on_a_full_disk_nothing_is_said_to_go_on(tmp_path, monkeypatch):
+    said = []
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    checkpoint = Checkpoint(tmp_path / "c", {}, seconds=1000, hold=True, say=said.append)
+    checkpoint.note(dict)
+    monkeypatch.setattr(checkpoints, "write", full)
+    checkpoint.keep()
+    why = "(No space left on device); what was done since the last one is lost"
+    assert said == [f"the checkpoint {checkpoint.path} cannot be written {why}"]

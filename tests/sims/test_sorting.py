@@ -89,14 +89,14 @@ def test_a_sorting_that_does_not_press_on_all_is_noticed(pressed, monkeypatch):
 
 def test_the_row_has_the_published_constants():
     two, one = zoo.row("greg-2").recipe, zoo.row("greg-1").recipe
-    assert two.sorting == Sorting(GrowingPenalty(1e-5, 5, 0.01, 1, 0), 1e-4)
+    assert two.sorting == Sorting(GrowingPenalty(1e-5, 10, 0.01, 1, 0), 1e-4)
     assert (one.penalty.step, one.penalty.every, one.penalty.ceiling, one.penalty.hold) == (1e-4, 10, 1.0, 10_000)
     assert two.sorting.penalty.increments == 1000 and dataclasses.replace(two, sorting=None) == one
 
 
 def test_sorting_takes_its_published_share_of_the_pressing():
-    pressing = GrowingPenalty()  # 50,000 steps of growth and 40,000 held, beside 5,000 of sorting
-    assert [Sorting().share(epochs, pressing) for epochs in (0, 1, 2, 18, 95, 190)] == [0, 0, 1, 1, 5, 10]
+    pressing = zoo.row("greg-2").recipe.penalty  # 100,000 steps of growth and 10,000 held, beside 10,000 of sorting
+    assert [Sorting().share(epochs, pressing) for epochs in (0, 1, 2, 18, 96, 180)] == [0, 0, 1, 2, 8, 15]
 
 
 def test_kept_weights_recover_and_nothing_else_does():

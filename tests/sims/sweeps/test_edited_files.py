@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from unilth.sims import cluster, worker
 from unilth.sims.campaign import Campaign, parse
+from unilth.sims.preflight import own_files
 from unilth.sims.results import Store
+from unilth.sims.spec import RunSpec
 from unilth.sims.sweep import sweep
 
 NETWORK = """
@@ -47,3 +53,29 @@ def test_runs_of_an_edited_file_fail_and_can_be_done_when_it_is_back(
     path.write_text(text)
     assert sweep(wanted, tmp_path / "out", workers=1).ok
     assert len({record[part]["sha256"] for record in Store(tmp_path / "out").records()}) == 1
+
+
+def test_a_run_of_another_file_is_not_begun(tmp_path: Path, data_dir: Path) -> None:
+    wanted, heard = campaign(tmp_path), []
+    setup = {"run": "fake_runs:execute", "check": None, "out": str(tmp_path), "data_dir": str(data_dir)}
+    setup |= {"device": "cpu", "number": 0, "path": list(sys.path)}
+    for part, name in (("network", "net.py:Net"), ("score", "score.py:score")):
+        own = {"network": {}, "score": {}} | {part: {f"{tmp_path}/{name}": "0" * 64}}
+        worker.serve([setup, {"spec": asdict(wanted.specs[0]), "own": own}], heard.append)
+        assert heard[-1]["event"] == "failed" and f"the {part} '{tmp_path}/{name}' was edited" in heard[-1]["reason"]
+    assert not (data_dir / "pids").exists()
+    worker.serve([setup, {"spec": asdict(wanted.specs[0]), "own": own_files(wanted.specs)}], heard.append)
+    assert heard[-1]["event"] == "done"
+
+
+def test_a_task_on_a_cluster_does_the_runs_of_the_files_that_were_submitted(tmp_path: Path) -> None:
+    wanted = campaign(tmp_path)
+    own = cluster._own(wanted.specs)
+    assert own == own_files(wanted.specs) and cluster._own([RunSpec("omp")]) == {}
+    (tmp_path / "net.py").write_text(NETWORK.replace("20", "30"))
+    store = Store(tmp_path / "out")
+    store.create()
+    rest = (1, "unilth.sims.execute:execute", "unilth.sims.preflight:usable", tuple(sys.path), "cpu", (), own)
+    cluster.Share(wanted.specs[:2], tmp_path / "out", None, *rest)()
+    notes = [json.loads(path.read_text())["reason"] for path in (tmp_path / "out" / "failed").iterdir()]
+    assert len(notes) == 2 and all("was edited after the sweep began" in why for why in notes)

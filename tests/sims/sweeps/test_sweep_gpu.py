@@ -54,8 +54,7 @@ def test_a_gpu_that_stays_away_ends_the_sweep(tmp_path: Path, data_dir: Path, mo
     with pytest.raises(UserError) as caught:
         swept(of("omp", "lth", "breaks-it", "dense"), tmp_path, data_dir, device="auto")
     assert str(caught.value) == (
-        "no worker can use its device any more (device 'cuda': torch sees no GPU here); once it works, the same sweep "
-        "goes on"
+        "no worker can begin any more (device 'cuda': torch sees no GPU here); once one can, the same sweep goes on"
     )
     assert {"omp", "lth"} <= records(tmp_path).keys(), "what was finished is kept"
 
@@ -67,6 +66,30 @@ def test_one_run_that_always_faults_is_the_only_one_that_fails(tmp_path: Path, d
     reason = "its worker process died 3 times: it lost its GPU, AcceleratorError: CUDA error: an illegal"
     assert summary.failed[0][1].startswith(reason)
     assert len((data_dir / "faults").read_text().split()) == pool.ATTEMPTS
+
+
+def test_a_last_attempt_is_made_when_nobody_else_works(tmp_path: Path, data_dir: Path) -> None:
+    """Here no neighbour notices the fault, so that one would be at work meanwhile."""
+    campaign = of("faults", *["on-the-host"] * 5)
+    summary = swept(campaign, tmp_path, data_dir, workers=2)
+    assert summary.done == 5 and len(summary.failed) == 1
+    ends = [read_record(path)["timing"]["ended"] for path in (tmp_path / "out").glob("on-the-host-*/record.json")]
+    first, *_, last = map(float, (data_dir / "faults").read_text().split())
+    assert len(ends) == 5 and first < max(ends) < last
+
+
+def test_a_worker_that_can_no_longer_import_the_run_ends_a_sweep_only_if_all_others_do(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vanishing.py").write_text(
+        "import os\nfrom pathlib import Path\ndef execute(spec, **_):\n    Path(__file__).unlink()\n    os._exit(1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(pool, "PAUSES", (0.01, 0.01))
+    with pytest.raises(
+        UserError, match="no worker can begin any more .*vanishing.*; once one can, the same sweep goes on"
+    ):
+        run_fake(of("omp"), tmp_path / "out", data_dir, run="vanishing:execute")
 
 
 def test_how_the_gpu_is_shared_is_said(tmp_path: Path, data_dir: Path) -> None:
