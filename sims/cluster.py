@@ -232,8 +232,8 @@ def _jobs(store: Store) -> Jobs:
         if all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in runs):
             return known
     raise UserError(
-        f"{str(path)!r} cannot be read, so nobody knows which runs are in SLURM's queue: end them (scancel), and remove "
-        "the file"
+        f"{str(path)!r} cannot be read, so nobody knows which runs are in SLURM's queue: end them (scancel), and "
+        "remove the file"
     )
 
 
