@@ -15,12 +15,12 @@ def check_memory(network: nn.Module, name: str) -> None:
 
     A parameter that is registered under several names is one object and appears once; parts of one tensor that do not
     overlap share nothing. Two buffers keep what they share in a copy. Only constant buffers, which are not in the
-    state_dict, may share memory with themselves: nothing can be loaded into it.
+    state_dict, as every parameter is, may share memory with themselves: nothing can be loaded into it.
     """
     tensors: dict[str, Tensor] = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = network.state_dict()
     for key, tensor in tensors.items():
-        if (key in state or isinstance(tensor, nn.Parameter)) and _overlaps_itself(tensor):
+        if key in state and _overlaps_itself(tensor):
             raise UserError(
                 f"the network {name!r}: several values of {key} share memory, as after expand, and cannot be trained "
                 "or loaded each on its own: give it a clone()"
@@ -40,7 +40,7 @@ def check_memory(network: nn.Module, name: str) -> None:
 def _overlaps_itself(tensor: Tensor) -> bool:
     reach = 0  # of the strides so far: a larger one cannot lead to the same place
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size > 1 and stride <= reach:
+        if stride <= reach:
             places = _places(tensor)
             return len(places.unique()) < len(places)
         reach += stride * (size - 1)
