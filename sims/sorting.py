@@ -20,10 +20,10 @@ class Sorting:
     """The picking of GReg-2 (Wang et al. 2021): ``penalty`` grows on all prunable weights, then the mask is drawn.
 
     Afterwards ``recover`` x w is taken from the gradient of the weights that stay while the others are pressed, as a
-    penalty below 0 that gives their size back. The defaults are the constants of the published code for CIFAR: 1e-5 every
-    10 steps up to 0.01 on all weights, then -1e-4 on the kept. For single weights that code ends the sorting at the ceiling and
-    asks for no ratio of magnitudes, and so do we. There the picked weights go on from 0.01; here their penalty starts
-    from 0, a hundredth of its way earlier.
+    penalty below 0 that gives their size back. The defaults are the constants of the published code for CIFAR: 1e-5
+    every 10 steps up to 0.01 on all weights, then -1e-4 on the kept. For single weights that code ends the sorting at
+    the ceiling and asks for no ratio of magnitudes, and so do we. There the picked weights go on from 0.01; here their
+    penalty starts from 0, a hundredth of its way earlier.
     """
 
     penalty: GrowingPenalty = UNIFORM

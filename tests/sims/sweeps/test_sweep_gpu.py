@@ -85,7 +85,7 @@ def test_a_worker_that_can_no_longer_import_the_run_ends_a_sweep_only_if_all_oth
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(pool, "PAUSES", (0.01, 0.01))
     with pytest.raises(
-        UserError, match="no worker can begin any more .*vanishing.*; once one can, the same sweep goes on"
+        UserError, match=r"no worker can begin any more .*vanishing.*; once one can, the same sweep goes on"
     ):
         run_fake(of("omp"), tmp_path / "out", data_dir, run="vanishing:execute")
 
