@@ -125,7 +125,7 @@ class Search:
             self._press(number, epochs, chosen)
             self.masks.append(chosen)
             if recipe.rounds.hard == "each" or number == rounds:
-                self.mask = self._shuffled() if number == rounds and self._rewound_and_shuffled else chosen
+                self.mask = self._shuffled() if number == rounds and self._shuffles_last else chosen
                 self._prune_and_rewind(free_again=number == rounds or number < free_phases)
         if self.fresh is not None:
             self.network.load_state_dict(self.fresh)
@@ -159,17 +159,17 @@ class Search:
         else:
             sight = self._sight()
             chosen = self.recipe.mask.draw(sight, target)
-            if self.control == "shuffled" and not self._rewound_and_shuffled:
+            if self.control == "shuffled" and not self._shuffles_last:
                 # by a stream for each round: one that is logged draws nothing
                 chosen = shuffled(chosen, stream(self.seed, f"control {len(self.chosen) + 1}"), within=sight.mask)
         self.chosen.append(chosen)
         return chosen
 
     @property
-    def _rewound_and_shuffled(self) -> bool:
-        """Whether the control can move what is kept to places that an earlier round pruned."""
-        rewound = self.recipe.rewind.to in ("initial", "step") and not isinstance(self.recipe.penalty, GrowingPenalty)
-        return self.control == "shuffled" and rewound and self.recipe.rounds.number > 1
+    def _shuffles_last(self) -> bool:
+        """Whether the finished mask is shuffled and no round's: where nothing depends on what a round pruned."""
+        rewound = self.recipe.rewind.to in ("initial", "step")
+        return self.control == "shuffled" and rewound and not isinstance(self.recipe.penalty, GrowingPenalty)
 
     def _shuffled(self) -> Mask:
         """The finished mask at random places, in the place of those of the rounds, which led to another one."""

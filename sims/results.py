@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.records import SCHEMA, DamagedRecord, Record, distinct, dump, read_record, remove_parts
+from unilth.sims.records import REMEDY, SCHEMA, DamagedRecord, Record, distinct, dump, read_record, remove_parts
 from unilth.sims.spec import RunSpec
 
 RECORD = "record.json"
@@ -68,7 +68,7 @@ class Store:
             return None
         record = read_record(folder / RECORD)
         if record["spec_digest"] != spec.digest():
-            raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder")
+            raise DamagedRecord(f"the record {str(folder / RECORD)!r} belongs to another run than its folder; {REMEDY}")
         if "files" not in record:
             raise DamagedRecord(
                 f"the record {str(folder / RECORD)!r} has no list of files, so no sweep wrote it: rename its folder"
@@ -76,7 +76,9 @@ class Store:
         for name, size in record["files"].items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != size:
-                raise DamagedRecord(f"the file {str(path)!r} is missing or has another size than its record says")
+                raise DamagedRecord(
+                    f"the file {str(path)!r} is missing or has another size than its record says; {REMEDY}"
+                )
         return record
 
     def write(self, spec: RunSpec, record: Mapping[str, Any], save: Callable[[Path], object] | None = None) -> Path:

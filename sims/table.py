@@ -14,7 +14,7 @@ from typing import Any
 from unilth.errors import UserError
 from unilth.sims.campaign import UNPRUNED, load
 from unilth.sims.recorded import Source, opened
-from unilth.sims.records import REMEDY, DamagedRecord, Record
+from unilth.sims.records import DamagedRecord, Record
 from unilth.sims.results import run_name
 from unilth.sims.shortfalls import tallied
 from unilth.sims.spec import RunSpec, closest
@@ -100,21 +100,11 @@ def _gather(store: Source) -> tuple[dict[RunSpec, Record | None], bool, list[str
         return {RunSpec.from_dict(record["spec"]): record for record in records.values()}, False, []
     specs = dict.fromkeys(spec for campaign in campaigns for spec in campaign.specs)
     # what the sweep wrote, or else a record in a folder of another name, such as `unilth find` leaves
-    runs = {spec: _finished(store, spec) or records.get(spec.digest()) for spec in specs}
+    runs = {spec: store.finished(spec) or records.get(spec.digest()) for spec in specs}
     other = len(records) - sum(record is not None for record in runs.values())
     belong, are = ("belongs", "is") if other == 1 else ("belong", "are")
     left_out = f"{counted(other, 'run')} that {belong} to no campaign of this directory {are} left out"
     return runs, True, [left_out] if other else []
-
-
-def _finished(store: Source, spec: RunSpec) -> Record | None:
-    """The record of a finished run; where its folder is damaged, the error has the remedy that a damaged record has."""
-    try:
-        return store.finished(spec)
-    except DamagedRecord as error:
-        if REMEDY in str(error):
-            raise
-        raise DamagedRecord(f"{error}; {REMEDY}") from None
 
 
 def _refuse_mixtures(runs: Iterable[RunSpec]) -> None:

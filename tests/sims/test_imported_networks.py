@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.sims.own_folder import own_folder
 from unilth.errors import UserError
 from unilth.sims import masks
 from unilth.sims.bits import same_bits
@@ -228,13 +229,8 @@ def from_numpy():
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A folder with a user's files, which is the current one."""
-    (tmp_path / "mine.py").write_text(GOOD)
-    (tmp_path / "bad.py").write_text(BAD)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    with own_folder(tmp_path, monkeypatch, mine=GOOD, bad=BAD) as folder:
+        yield folder
 
 
 def made(name: str, seed: int = 0) -> nn.Module:

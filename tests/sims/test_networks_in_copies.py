@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.sims.own_folder import own_folder
 from unilth.errors import UserError
 from unilth.sims import masks
 from unilth.sims.bits import same_bits
@@ -295,12 +295,8 @@ def stops():
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A folder with a user's file, which is the current one."""
-    (tmp_path / "own.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    with own_folder(tmp_path, monkeypatch, own=OWN) as folder:
+        yield folder
 
 
 def made(what: str) -> nn.Module:
