@@ -24,6 +24,7 @@ METRIC = "test.accuracy"
 LARGEST = 1e100  # a number above it is no measurement, and its square is no number
 LEVEL = 0.05  # below which readers will call a corrected p significant
 AXES = ("recipe", "network", "data", "sparsity", "seed")
+CHOICES = ("patience", "power", "ceiling", "l2", "l1", "rounds", "scope", "rewind", "score", "spare")  # of one recipe
 
 Values = dict[tuple[str, float], dict[int, float]]  # (recipe, sparsity) -> seed -> value
 
@@ -124,11 +125,16 @@ def _refuse_mixtures(runs: Iterable[RunSpec]) -> None:
 
 def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
     """Notes on what is not the same in all runs: settings, versions, devices."""
-    notes = []
-    for field in fields(RunSpec):
-        found = {getattr(spec, field.name) for spec in runs}
-        if field.name not in AXES and len(found) > 1:
-            notes.append(f"the runs differ in {field.name}: {', '.join(sorted(map(str, found)))}")
+    names = [field.name for field in fields(RunSpec) if field.name not in AXES]
+    found = {name: {getattr(spec, name) for spec in runs} for name in names}
+    several = {name: values for name, values in found.items() if len(values) > 1}
+    chosen = [name for name in CHOICES if name in several and _of_recipes(name, runs)]
+    notes = [f"settings of single recipes: {_settings(chosen, runs)}"] if chosen else []
+    notes += [
+        f"the runs differ in {name}: {', '.join(sorted(map(str, values)))}"
+        for name, values in several.items()
+        if name not in chosen
+    ]
     digests: dict[str, dict[tuple[int | None, str], None]] = {}
     for spec, record in runs.items():
         if record is not None and "data_digest" in record:
@@ -143,6 +149,20 @@ def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
         if len(found) > 1:
             notes.append(f"the runs differ in {key}: {', '.join(sorted(found))}")
     return notes
+
+
+def _of_recipes(name: str, runs: Iterable[RunSpec]) -> bool:
+    """Whether the setting called ``name`` is the same in all runs of each recipe."""
+    return len({(spec.recipe, getattr(spec, name)) for spec in runs}) == len({spec.recipe for spec in runs})
+
+
+def _settings(names: Iterable[str], runs: Iterable[RunSpec]) -> str:
+    """``l2 (l2 0.002), unilth (patience 2, scope global)``: what a campaign chose for single recipes."""
+    texts = []
+    for recipe, spec in {spec.recipe: spec for spec in runs}.items():
+        given = [f"{name} {getattr(spec, name)}" for name in names if getattr(spec, name) is not None]
+        texts += [f"{recipe} ({', '.join(given)})"] if given else []
+    return ", ".join(texts)
 
 
 def _edited(runs: Mapping[RunSpec, Record | None]) -> list[str]:

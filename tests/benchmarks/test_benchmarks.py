@@ -16,9 +16,19 @@ import numpy as np
 import pytest
 import torch
 
+from unilth.sims.campaign import parse
 from unilth.sims.shared_gpu import PIPES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TUNED = """
+claim = "c"
+[grid]
+recipes = ["dense", "omp", "l2"]
+sparsities = [0.5, 0.9]
+seeds = 2
+[run]
+epochs = 2
+"""
 
 
 @pytest.fixture
@@ -183,3 +193,42 @@ def test_first_calls_are_not_counted_and_the_masks_agree(
     said = capsys.readouterr().out
     assert "1 threads" in said and "bits that differ 0" in said and "ratio 10.0" in said
     assert next(calls, None) is None and "fastest 1.000 s, median 1.000 s   [1.0, 1.0, 1.0, 1.0, 1.0]" in said
+
+
+@of("tuning")
+def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: ModuleType) -> None:
+    runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100])
+    assert {method for method, _ in runs.values()} == {"omp", "l2"} and len(runs) == 2 * (4 + 6)
+    ends = {0: (0.8, 0.1), 1: (0.9, 0.4), 2: (0.9, 0.3)}  # number of the try: validation accuracy, loss
+    records = {
+        spec: {"epochs": [{"validation_accuracy": 1.0, "validation_loss": 0.0},
+                          {"validation_accuracy": ends.get(number, (0.1, 9))[0] + 0.1 * (spec.sparsity < 0.6),
+                           "validation_loss": ends.get(number, (0.1, 9))[1]}],
+               "test": {"accuracy": 1.0 if number == 0 else 0.0}}
+        for spec, (_, number) in runs.items()
+    }  # fmt: skip
+    found = program.ranked(records, runs)
+    assert [row["settings"] for row in found["l2"][:3]] == [program.TRIES["l2"][number] for number in (2, 1, 0)]
+    assert found["l2"][0]["validation_accuracy_percent"] == pytest.approx(95) and found["l2"][0]["runs"] == 2
+
+
+@of("tuning")
+def test_tuning_runs_what_is_missing_and_never_the_campaigns_own_seeds(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text(TUNED, encoding="utf-8")
+    monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001}, {"l2": 20.0})})
+    given = ["tuning.py", str(tmp_path / "c.toml"), "--runs", str(tmp_path / "runs"), "--sparsities", "0.5"]
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--out", str(tmp_path / "t.json")])
+    program.main()
+    first = capsys.readouterr()
+    assert "[run.l2]\nl2 = 0.001\n" in first.out and "0 of 2 runs" in first.err
+    found = json.loads((tmp_path / "t.json").read_text())
+    assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 20.0}]
+    program.main()
+    again = capsys.readouterr()
+    assert again.out == first.out and "runs" not in again.err
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "1"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2 and "one of the campaign's own" in capsys.readouterr().err
