@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from unilth.errors import UserError
-from unilth.paper_figures.style import AMBER, BLUE, FAINT, GREEN, GREY, INK, ORANGE, PINK, SKY, panels, say
+from unilth.paper_figures.style import AMBER, BLUE, COLUMN, FAINT, GREEN, GREY, INK, ORANGE, PINK, SKY, panels, say
 from unilth.paper_figures.table import Cell, Table
+from unilth.sims.recorded import KEPT, opened
 from unilth.sims.records import Record, dump, read_record
 from unilth.sims.results import RECORD
 from unilth.sims.table import compare
@@ -21,6 +23,7 @@ from unilth.sims.table import compare
 COLUMNS = ("recipe", "sparsity", "n", "expected", "mean", "half")
 DENSE = "dense"
 BUDGET = ("epochs", "batch", "lr", "momentum", "tune")  # what every recipe must have the same of
+ROWS = 4  # of two panels; a figure with more recipes has four in a row
 TICKS = (0, 40, 60, 80, 90, 95, 98, 100)
 LOOKS = {  # recipe of the zoo: title, colour, marker
     "unilth": ("UniLTH", BLUE, "o"),
@@ -57,15 +60,33 @@ def data(results: Path) -> Table:
         if expected is not None and n < expected:
             short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {n} of {expected} seeds")
     n_of = {f"{recipe} at sparsity {sparsity:g}": n for recipe, sparsity, n, *_ in rows if isinstance(n, int)}
-    records = {path: read_record(path) for path in sorted(results.glob(f"*/{RECORD}"))}
-    warnings = [*shortened(short), *unequal(records.values())]
-    return Table(COLUMNS, tuple(rows), tuple(map(fingerprint, records, records.values())), n_of, "; ".join(warnings))
+    records, inputs = read(results)
+    warnings = [*shortened(short), *unequal(records)]
+    about = f"{comparison.network} on {comparison.data}"
+    return Table(COLUMNS, tuple(rows), inputs, n_of, "; ".join(warnings), about)
+
+
+def read(results: Path) -> tuple[list[Record], tuple[tuple[Path, str], ...]]:
+    """The records and the files they are in: one for each run that a sweep did, one for all that are kept for good."""
+    kept = results / KEPT
+    if kept.is_file():
+        records = opened(results).records()
+        return records, ((kept, _digest({"records": [untimed(record) for record in records]})),)
+    found = {path: read_record(path) for path in sorted(results.glob(f"*/{RECORD}"))}
+    return list(found.values()), tuple(map(fingerprint, found, found.values()))
 
 
 def fingerprint(path: Path, record: Record) -> tuple[Path, str]:
     """The record's file and the digest of what is the same when the run is repeated: all but its times."""
-    untimed = {name: value for name, value in record.items() if name != "timing"}
-    return path, hashlib.sha256(dump(untimed).encode()).hexdigest()
+    return path, _digest(untimed(record))
+
+
+def untimed(record: Record) -> Record:
+    return {name: value for name, value in record.items() if name != "timing"}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dump(content).encode()).hexdigest()
 
 
 def unequal(records: Iterable[Record]) -> list[str]:
@@ -88,14 +109,19 @@ def title(recipe: str) -> str:
 def draw(table: Table) -> Figure:
     """Small multiples: every panel has all recipes in grey and one of them in colour with its interval."""
     recipes = [name for name in table.distinct("recipe") if name != DENSE]
-    rows = max(1, -(-len(recipes) // 2))
-    figure, axes = panels(0.55 + 1.3 * rows, rows=rows, columns=2, sharex=True, sharey=True)
+    columns = 2 if len(recipes) <= 2 * ROWS else 4
+    rows = max(1, -(-len(recipes) // columns))
+    figure, axes = panels(0.65 + 1.3 * rows, rows, columns, width=COLUMN * columns / 2, sharex=True, sharey=True)
     spare = iter(OTHERS * (1 + len(recipes)))
     for panel, name in zip(axes, recipes, strict=False):
         band(panel, table.where(recipe=DENSE))
         for other in recipes:
             rest = table.where(recipe=other)
-            panel.plot(place(rest.numbers("sparsity")), 100 * rest.numbers("mean"), color=FAINT, linewidth=0.8)
+            alone = "o" if len(rest.rows) == 1 else ""  # one point has no line
+            panel.plot(
+                place(rest.numbers("sparsity")), 100 * rest.numbers("mean"), color=FAINT, linewidth=0.8, marker=alone,
+                markersize=2,
+            )  # fmt: skip
         colour, marker = LOOKS[str(name)][1:] if name in LOOKS else next(spare)
         mine = table.where(recipe=name)
         panel.errorbar(
@@ -116,15 +142,18 @@ def draw(table: Table) -> Figure:
         right = max(axes[0].get_xlim())
         say(axes[0], "dense", (right, level), GREY, xytext=(0, 5), textcoords="offset points", ha="right", bbox=None)
     axes[0].set_yscale("function", functions=(stretched, unstretched))
-    lowest = 100 * np.nanmin(np.nan_to_num(table.numbers("mean"), nan=1) - np.nan_to_num(table.numbers("half")))
+    mean, half = 100 * table.numbers("mean"), 100 * np.nan_to_num(table.numbers("half"))
+    lowest, highest = np.nanmin(np.nan_to_num(mean, nan=100) - half), np.nanmax(np.nan_to_num(mean, nan=0) + half)
     axes[0].set_yticks(TICKS, [str(tick) for tick in TICKS])
     axes[0].yaxis.set_minor_locator(NullLocator())
-    axes[0].set_ylim(max(0.0, lowest - 4), 100.4)  # an interval may pass 100%, accuracy cannot
-    for panel in axes[len(recipes) :]:
-        panel.set_axis_off()
+    top = min(100.4, unstretched(stretched(highest) + 1))  # an interval may pass 100%, accuracy cannot
+    axes[0].set_ylim(max(0.0, lowest - 4), top)
+    for number, panel in enumerate(axes):
+        panel.xaxis.set_tick_params(labelbottom=number + columns >= len(recipes))  # the last of its column
+        panel.set_visible(number < len(recipes))
     ticks = sorted({float(value) for name in recipes for value in table.where(recipe=name).numbers("sparsity")})
     axes[0].set_xticks(place(np.array(ticks)), [f"{100 * tick:.3g}" for tick in ticks])
-    figure.supxlabel("sparsity, % of prunable weights pruned", fontsize=7.5, color=INK)
+    figure.supxlabel(f"sparsity, % of prunable weights pruned\n{table.about}", fontsize=7.5, color=INK)
     figure.supylabel("test accuracy, % (mean, 95% interval; stretched towards 100)", fontsize=7.5, color=INK)
     if table.missing:
         figure.suptitle(table.missing, fontsize=7, color=ORANGE)

@@ -60,7 +60,7 @@ FIGURES = (
     FigureSpec(
         "accuracy",
         "unilth.paper_figures.accuracy",
-        "Test accuracy against sparsity on handwritten digits",
+        "Test accuracy against sparsity",
         "Each panel lifts one recipe out of the same plot. Points are means over seeds; bars are 95% t-intervals of "
         "the mean; the axis is stretched towards 100%; the grey band is the dense network's interval.",
         ("unilth.sims.table", "unilth.sims.statistics"),

@@ -45,17 +45,23 @@ def render(spec: FigureSpec, out: Path, results: Path) -> dict[str, bytes]:
     module = importlib.import_module(spec.module)
     table: Table = module.data(results) if spec.reads_results else module.data()
     files: dict[str, bytes] = {".csv": table.to_csv().encode()}
+    title = title_of(spec, table)
     with style():
         figure = module.draw(table)
         for suffix, metadata in (
-            (".pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None, "Title": spec.title}),
-            (".png", {"Software": None, "Title": spec.title}),
+            (".pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None, "Title": title}),
+            (".png", {"Software": None, "Title": title}),
         ):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)
             files[suffix] = buffer.getvalue()
     files[".json"] = (json.dumps(describe(spec, table, files, out, results), indent=2) + "\n").encode()
     return {suffix: files[suffix] for suffix in SUFFIXES}
+
+
+def title_of(spec: FigureSpec, table: Table) -> str:
+    """The figure's title, with what its recorded results are of."""
+    return f"{spec.title}: {table.about}" if table.about else spec.title
 
 
 def describe(spec: FigureSpec, table: Table, files: dict[str, bytes], out: Path, results: Path) -> dict[str, object]:
@@ -71,7 +77,7 @@ def describe(spec: FigureSpec, table: Table, files: dict[str, bytes], out: Path,
     return {
         "schema": 1,
         "figure": spec.name,
-        "title": spec.title,
+        "title": title_of(spec, table),
         "caption": spec.caption,
         "command": command,
         "run_in": "the folder of this file",

@@ -66,9 +66,11 @@ def style() -> Iterator[None]:
         yield
 
 
-def panels(height: float, rows: int = 1, columns: int = 1, **keywords: object) -> tuple[Figure, list[Axes]]:
-    """A figure one column wide and `height` inches high with its axes in reading order; no pyplot, no global state."""
-    figure = Figure(figsize=(COLUMN, height), layout="constrained")
+def panels(
+    height: float, rows: int = 1, columns: int = 1, *, width: float = COLUMN, **keywords: object
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` and `height` in inches with its axes in reading order; no pyplot, no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **keywords)
     return figure, list(axes.flat)
 

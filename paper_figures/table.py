@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,10 @@ def cell_text(value: Cell) -> str:
 class Table:
     """Rows in long form; everything that a figure draws, and nothing else, is in them.
 
-    ``inputs`` are the files that the rows
-    were read from, each with the SHA-256 of what of it counts. ``n`` says per label how many independent runs a
-    point stands for (empty for a figure of closed forms: nothing was sampled). ``missing`` is one sentence about what
-    should be there and is not, which the figure must show.
+    ``inputs`` are the files that the rows were read from, each with the SHA-256 of what of it counts. ``n`` says per
+    label how many independent runs a point stands for (empty for a figure of closed forms: nothing was sampled).
+    ``missing`` is one sentence about what should be there and is not, which the figure must show. ``about`` says of
+    what recorded results are, where the rows do not.
     """
 
     columns: tuple[str, ...]
@@ -37,6 +37,7 @@ class Table:
     inputs: tuple[tuple[Path, str], ...] = ()
     n: Mapping[str, int] = field(default_factory=dict)
     missing: str = ""
+    about: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -47,7 +48,7 @@ class Table:
         """The rows with these values in these columns."""
         at = {self.columns.index(name): value for name, value in fixed.items()}
         kept = tuple(row for row in self.rows if all(row[index] == value for index, value in at.items()))
-        return Table(self.columns, kept, self.inputs, self.n, self.missing)
+        return replace(self, rows=kept)
 
     def __getitem__(self, column: str) -> tuple[Cell, ...]:
         index = self.columns.index(column)

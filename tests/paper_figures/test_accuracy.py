@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from unilth.errors import UserError
 from unilth.paper_figures import accuracy
 from unilth.paper_figures.gallery import choose
 from unilth.paper_figures.provenance import render
+from unilth.paper_figures.style import COLUMN, FAINT
 from unilth.sims.campaign import load
+from unilth.sims.recorded import keep, opened
 from unilth.sims.zoo import ZOO
 
 MakeRuns = Callable[..., Path]
@@ -97,6 +101,57 @@ def test_repeated_runs_that_took_another_time_give_the_same_bytes(make_runs: Mak
     assert other[".csv"] != first[".csv"] and other[".json"] != first[".json"]
 
 
+def test_records_kept_for_good_are_drawn_and_named_as_inputs(make_runs: MakeRuns, tmp_path: Path) -> None:
+    (spec,) = choose(("accuracy",))
+
+    def kept(name: str, **given: object) -> dict[str, bytes]:
+        folder = tmp_path / name / "kept"
+        keep(opened(make_runs(f"{name}/runs", **given)), folder)
+        return render(spec, tmp_path / name / "figures", folder)
+
+    files = kept("a", seconds=1.0)
+    assert kept("b", seconds=7.0)[".json"] == files[".json"], "times do not count"
+    inputs = [row for row in json.loads(files[".json"])["inputs"] if "record" in row]
+    assert [row["record"] for row in inputs] == ["../kept/records.jsonl.gz"]
+    loss = kept("c", accuracy=lambda spec: 0.5 + 0.01 * spec.seed)[".json"]
+    other = [row for row in json.loads(loss)["inputs"] if "record" in row]
+    assert other[0]["sha256_without_timing"] != inputs[0]["sha256_without_timing"]
+    assert files[".csv"] == render(spec, tmp_path / "a" / "figures", tmp_path / "a" / "runs")[".csv"]
+
+
+def test_an_unequal_budget_of_kept_records_is_said(make_runs: MakeRuns, campaign_text: str, tmp_path: Path) -> None:
+    campaign = campaign_text.replace("epochs = 2", "epochs = 2\n[run.lth]\nepochs = 4")
+    keep(opened(make_runs(campaign=campaign)), tmp_path / "kept")
+    assert accuracy.data(tmp_path / "kept").missing == "unequal epochs: 2, 4"
+
+
+def test_title_and_figure_say_what_was_trained_on_what(make_runs: MakeRuns, campaign_text: str, tmp_path: Path) -> None:
+    (spec,) = choose(("accuracy",))
+    campaign = campaign_text.replace("[run]", 'networks = ["conv-small"]\ndata = ["mnist"]\n[run]')
+    results = make_runs(campaign=campaign)
+    files = render(spec, tmp_path / "figures", results)
+    assert json.loads(files[".json"])["title"] == "Test accuracy against sparsity: conv-small on mnist"
+    assert b"conv-small on mnist" in files[".png"] and b"conv-small on mnist" in files[".pdf"]  # their titles
+    assert "conv-small on mnist" in accuracy.draw(accuracy.data(results)).get_supxlabel()
+
+
+def test_the_axis_goes_no_higher_than_it_has_to(make_runs: MakeRuns) -> None:
+    low = accuracy.draw(accuracy.data(make_runs("low", accuracy=lambda spec: 0.80 + 0.001 * spec.seed)))
+    high = accuracy.draw(accuracy.data(make_runs("high", accuracy=lambda spec: 0.998 + 0.0005 * spec.seed)))
+    assert 81 < low.axes[0].get_ylim()[1] < 95 and high.axes[0].get_ylim()[1] == pytest.approx(100.4)
+
+
+def test_one_sparsity_is_a_point_in_every_panel(make_runs: MakeRuns, campaign_text: str) -> None:
+    text = re.sub(r"sparsities = \[.*?\]", "sparsities = [0.9]", campaign_text)
+    one, several = (accuracy.draw(accuracy.data(make_runs(name, campaign=given)))
+                    for name, given in (("one", text), ("several", campaign_text)))  # fmt: skip
+
+    def grey(figure: Figure) -> set[object]:
+        return {line.get_marker() for line in figure.axes[0].lines if line.get_color() == FAINT}
+
+    assert grey(one) == {"o"} and "o" not in grey(several)
+
+
 def test_every_recipe_of_the_campaign_has_its_own_look_and_every_other_one_its_name() -> None:
     looks = [accuracy.LOOKS[recipe][1:] for recipe in {spec.recipe for spec in load("digits").specs}]
     assert len(set(looks)) == len(looks) == 7
@@ -110,6 +165,10 @@ def test_the_figure_takes_the_whole_zoo(make_runs: MakeRuns, campaign_text: str)
     figure = accuracy.draw(accuracy.data(make_runs(campaign=text)))
     shown = {axes.get_title(loc=side) for axes in figure.axes for side in ("left", "center")}
     assert {accuracy.title(name) for name in names if name != "dense"} <= shown
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == len(names) - 1 and figure.get_figwidth() == pytest.approx(2 * COLUMN)
+    labelled = [bool(axes.xaxis.get_tick_params()["labelbottom"]) for axes in panels]
+    assert labelled == [False] * (len(panels) - 4) + [True] * 4  # the last in each of four columns
 
 
 def test_a_recipes_own_setting_is_no_unequal_budget(make_runs: MakeRuns, campaign_text: str) -> None:
