@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from unilth.cli import main
 from unilth.commands import table
 from unilth.errors import UserError
-from unilth.sims import recorded
+from unilth.sims import recorded, zoo
 from unilth.sims.campaign import load, parse
 from unilth.sims.recorded import KEPT, keep, opened
 from unilth.sims.results import Store
@@ -154,3 +155,26 @@ def test_the_readme_quotes_the_recorded_tables() -> None:
     assert len(rows) == 6 and all(row.split("|", 2)[2] in digits for row in rows)
     cells = re.findall(r"[\d.]+ ± [\d.]+", last)
     assert len(cells) == 7 and all(f"| {cell} |" in cifar for cell in cells)
+
+
+TUNED = sorted((Path(__file__).parents[2] / "results" / "tuning").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", TUNED, ids=lambda path: path.stem)
+def test_a_campaigns_settings_are_the_best_of_its_tries(path: Path) -> None:
+    """On validation accuracy and then loss, with as many tries for each method and none of the campaign's seeds."""
+    found, campaign = json.loads(path.read_text()), load(path.stem)
+    one = {spec.recipe: spec for spec in campaign.specs}
+    assert set(found["tries"]) == set(one) - {"dense"}
+    assert not {spec.seed for spec in campaign.specs} & set(found["seeds"])
+    assert set(found["sparsities"]) == {spec.sparsity for spec in campaign.specs} - {0}
+    for method, rows in found["tries"].items():
+        best = min(rows, key=lambda row: (-row["validation_accuracy_percent"], row["validation_loss"]))
+        assert zoo.recipe(one[method]) == zoo.recipe(replace(one[method], **best["settings"])), method
+        assert len({json.dumps(row["settings"], sort_keys=True) for row in rows}) == len(rows)
+        assert len(rows) == (4 if method == "omp" else 6), "a comparison in which one side has more tries is not fair"
+        assert {row["runs"] for row in rows} == {len(found["sparsities"]) * len(found["seeds"])}
+
+
+def test_there_are_tuned_campaigns() -> None:
+    assert {"mnist", "fashion-mnist", "digits"} == {path.stem for path in TUNED}
