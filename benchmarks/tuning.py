@@ -3,12 +3,13 @@
     python benchmarks/tuning.py CAMPAIGN --runs DIR [--data-dir DIR] [--sparsities 0.9 0.98] [--seeds 100 101]
                                 [--workers 2] [--device auto] [--out FILE.json]
 
-A comparison in which only one side was tuned says little, so each method of the campaign gets the tries below: six
-values of its own settings (four of one-shot magnitude, which has no more; none of the dense network). Every try is
-the campaign's run with these settings, for each sparsity and each seed; none of the seeds may be one of the
-campaign's. What counts is the validation accuracy after the last epoch, in the mean over all of a try's runs, and then
-the validation loss; the test accuracy is never looked at. Printed is the block [run.METHOD] for the campaign's file.
-The same command again goes on with what is missing in ``--runs``.
+A comparison in which only one side was tuned says little, so the methods below get six tries each: values of their
+own settings, and for those that choose by magnitude also over which weights they do (one-shot magnitude: four in all).
+Every try is the campaign's run with these settings, for each sparsity and each seed; none of the seeds may be one of
+the campaign's. What counts is the validation accuracy after the last epoch, in the mean over all of a try's runs, and
+then the validation loss; the test accuracy is never looked at. A try of which a run failed, as it diverged, is ranked
+last. Printed is the block [run.METHOD] for the campaign's file, and which of its methods have no tries here. The same
+command again goes on with what is missing in ``--runs``, a folder for this alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import math
 import statistics
 import sys
 from collections.abc import Iterable, Mapping
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
-from unilth.sims.campaign import Campaign, load
+from unilth.sims.campaign import UNPRUNED, Campaign, load
 from unilth.sims.records import Record
 from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
@@ -39,16 +41,22 @@ def product(**values: tuple) -> tuple[dict[str, Any], ...]:
 TRIES: dict[str, tuple[dict[str, Any], ...]] = {
     "omp": product(scope=("global", "layer"), rewind=("rate", "none")),
     "lth": product(scope=("global", "layer"), rounds=(3, 5, 10)),
-    "l2": product(l2=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)),
+    # Of 1e-4, 2e-4, 5e-4, 1e-3, 2e-3 and 5e-3, all tried with masks over all layers, none outside these was the best.
+    "l2": product(l2=(0.0005, 0.001, 0.002)) + product(scope=("layer",), l2=(0.0005, 0.001, 0.002)),
     "dlth": product(ceiling=(0.01, 0.1, 1.0), power=(1.0, 2.0)),
     "unilth": product(scope=("global", "layer"), patience=(2, 5, 10)),
     "unidlth": product(ceiling=(0.1, 1.0), patience=(2, 5, 10)),
 }
 
 
+def bases(campaign: Campaign) -> dict[str, RunSpec]:
+    """One run of each method; its others differ in sparsity and seed, or `main` refuses the campaign."""
+    return {spec.recipe: spec for spec in campaign.specs}
+
+
 def tries(campaign: Campaign, sparsities: Iterable[float], seeds: Iterable[int]) -> dict[RunSpec, tuple[str, int]]:
     """Every run there is to do, with its method and the number of its try."""
-    one = {spec.recipe: spec for spec in campaign.specs}  # they differ in sparsity and seed, or `main` refuses them
+    one = bases(campaign)
     runs = {}
     for seed, sparsity, (method, settings) in itertools.product(seeds, sparsities, TRIES.items()):
         for number, choice in enumerate(settings if method in one else ()):
@@ -58,20 +66,37 @@ def tries(campaign: Campaign, sparsities: Iterable[float], seeds: Iterable[int])
 
 
 def ranked(records: Mapping[RunSpec, Record], runs: Mapping[RunSpec, tuple[str, int]]) -> dict[str, list[dict]]:
-    """The tries of each method, best first: mean validation accuracy in percent, then mean validation loss in nats."""
+    """The tries of each method, best first: mean validation accuracy in percent, then mean validation loss in nats.
+
+    Both are None for a try of which a run is missing.
+    """
     rows: dict[str, list[dict]] = {}
     for method, number in dict.fromkeys(runs.values()):
-        ends = [records[spec]["epochs"][-1] for spec, which in runs.items() if which == (method, number)]
-        row = {
-            "settings": TRIES[method][number],
-            "validation_accuracy_percent": 100 * statistics.fmean(end["validation_accuracy"] for end in ends),
-            "validation_loss": statistics.fmean(end["validation_loss"] for end in ends),
-            "runs": len(ends),
-        }
-        rows.setdefault(method, []).append(row)
+        mine = [records.get(spec) for spec, which in runs.items() if which == (method, number)]
+        ends = [record["epochs"][-1] for record in mine if record is not None]
+        whole = len(ends) == len(mine)
+        accuracy = 100 * statistics.fmean(end["validation_accuracy"] for end in ends) if whole else None
+        loss = statistics.fmean(end["validation_loss"] for end in ends) if whole else None
+        row = {"settings": TRIES[method][number], "validation_accuracy_percent": accuracy, "validation_loss": loss}
+        rows.setdefault(method, []).append(row | {"runs": len(ends)})
     for found in rows.values():
-        found.sort(key=lambda row: (-row["validation_accuracy_percent"], row["validation_loss"]))
+        found.sort(key=order)
     return rows
+
+
+def order(row: Mapping[str, Any]) -> tuple[float, float]:
+    """What a try is ranked by, smallest first."""
+    accuracy, loss = row["validation_accuracy_percent"], row["validation_loss"]
+    return (math.inf, math.inf) if accuracy is None else (-accuracy, loss)
+
+
+def made_by(records: Iterable[Record]) -> dict[str, Any]:
+    """What made the runs, and of which data; UserError where it was not the same for all."""
+    keys = ("unilth", "device", "versions", "data_digest")
+    found = [{key: record[key] for key in keys} for record in records]
+    if any(one != found[0] for one in found):
+        raise UserError("the runs there are of several versions, devices or data: give --runs another folder")
+    return found[0]
 
 
 def main() -> None:
@@ -86,13 +111,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    seeds, sparsities = list(dict.fromkeys(args.seeds)), list(dict.fromkeys(args.sparsities))
+    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
+        parser.error(f"--out {str(args.out)!r} cannot be written: name a file in a folder that is there")
     try:
         campaign = load(args.campaign)
-        if {spec.seed for spec in campaign.specs} & set(args.seeds):
+        if {spec.seed for spec in campaign.specs} & set(seeds):
             parser.error("--seeds has one of the campaign's own: choose others")
         if len({(spec.network, spec.data) for spec in campaign.specs}) > 1:
             parser.error("the campaign has several networks or data sets: tune for one at a time")
-        runs = tries(campaign, args.sparsities, args.seeds)
+        runs = tries(campaign, sparsities, seeds)
         if not runs:
             parser.error("no method of the campaign has settings to try")
         summary = sweep(
@@ -100,27 +128,50 @@ def main() -> None:
             data_dir=args.data_dir, device=args.device,
             progress=lambda now: print(f"\r{now.skipped + now.done} of {now.total} runs", end="", file=sys.stderr),
         )  # fmt: skip
-        if not summary.ok:
-            parser.error(f"{len(summary.failed)} runs failed: {summary.failed[0][1]}")
-        records = {RunSpec.from_dict(dict(record["spec"])): record for record in Store(args.runs).records()}
-        rows = ranked(records, runs)
+        for name, reason in summary.failed:
+            print(f"\n{name} failed: {reason}", file=sys.stderr)
+        stored = [(spec, Store(args.runs).finished(spec)) for spec in runs]
+        records = {spec: record for spec, record in stored if record is not None}
+        if not records:
+            parser.error("every run failed")
+        rows, made = ranked(records, runs), made_by(records.values())
     except UserError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on\n")
+    untried = [method for method in bases(campaign) if method not in rows and method != UNPRUNED]
+    show(rows, untried)
+    if args.out:
+        base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
+        found = {
+            "campaign": campaign.name,
+            "sparsities": sparsities,
+            "seeds": seeds,
+            **made,
+            "runs": base,
+            "tries": rows,
+        }
+        args.out.write_text(json.dumps(found | {"untried": untried}, indent=1) + "\n", encoding="utf-8")
+
+
+def settings_of(spec: RunSpec) -> dict[str, Any]:
+    """What the runs of a method are apart from their sparsity and seed, before a try."""
+    given = dataclasses.asdict(spec)
+    return {key: value for key, value in given.items() if value is not None and key not in ("sparsity", "seed")}
+
+
+def show(rows: Mapping[str, list[dict]], untried: Iterable[str]) -> None:
+    """Print the best settings as a campaign's file has them, and every try."""
     for method, found in rows.items():
         print(f"\n[run.{method}]")
         for key, value in found[0]["settings"].items():
             print(f"{key} = {json.dumps(value)}")
         for row in found:
-            settings = ", ".join(f"{key} {value}" for key, value in row["settings"].items())
-            print(f"# {row['validation_accuracy_percent']:.2f}%, loss {row['validation_loss']:.4f}: {settings}")
-    if args.out:
-        first = next(iter(runs))
-        found = {
-            "campaign": campaign.name, "network": first.network, "data": first.data, "examples": first.examples,
-            "sparsities": args.sparsities, "seeds": args.seeds, "unilth": records[first]["unilth"],
-            "versions": records[first]["versions"], "device": records[first]["device"], "tries": rows,
-        }  # fmt: skip
-        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            accuracy, loss = row["validation_accuracy_percent"], row["validation_loss"]
+            reached = "not all of its runs ended well" if accuracy is None else f"{accuracy:.2f}%, loss {loss:.4f}"
+            print(f"# {reached}: {', '.join(f'{key} {value}' for key, value in row['settings'].items())}")
+    if names := ", ".join(untried):
+        print(f"\n# without any try: {names}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from unilth.paper_figures.table import Cell, Table
 from unilth.sims.recorded import KEPT, opened
 from unilth.sims.records import Record, dump, read_record
 from unilth.sims.results import RECORD
-from unilth.sims.table import compare
+from unilth.sims.table import compare, counted
 
 COLUMNS = ("recipe", "sparsity", "n", "expected", "mean", "half")
 DENSE = "dense"
 BUDGET = ("epochs", "batch", "lr", "momentum", "tune")  # what every recipe must have the same of
 ROWS = 4  # of two panels; a figure with more recipes has four in a row
+LETTERS = 58  # in a line as wide as two panels
+SMALL = {"fontsize": 7.5, "color": INK, "parse_math": False}  # texts from records: a $ is a $
 TICKS = (0, 40, 60, 80, 90, 95, 98, 100)
 LOOKS = {  # recipe of the zoo: title, colour, marker
     "unilth": ("UniLTH", BLUE, "o"),
@@ -60,10 +63,25 @@ def data(results: Path) -> Table:
         if expected is not None and n < expected:
             short.append(f"{title(recipe)} at {100 * sparsity:.3g}%: {n} of {expected} seeds")
     n_of = {f"{recipe} at sparsity {sparsity:g}": n for recipe, sparsity, n, *_ in rows if isinstance(n, int)}
+    if {row[0] for row in rows} == {DENSE}:
+        raise UserError(f"{str(results)!r} has runs of the dense network only; run recipes that prune as well")
     records, inputs = read(results)
-    warnings = [*shortened(short), *unequal(records)]
-    about = f"{comparison.network} on {comparison.data}"
+    warnings = [*shortened(short), *unmeasured(records), *unequal(records)]
+    about = f"{comparison.network} on {data_of(records, comparison.data)}"
     return Table(COLUMNS, tuple(rows), inputs, n_of, "; ".join(warnings), about)
+
+
+def data_of(records: Iterable[Record], name: str) -> str:
+    """``10,000 examples of mnist`` where the runs were not trained on all of it."""
+    parts = {record["spec"].get("examples") for record in records}
+    part = parts.pop() if len(parts) == 1 else None
+    return f"{part:,} examples of {name}" if part else name
+
+
+def unmeasured(records: Iterable[Record]) -> list[str]:
+    """A sentence on records without an accuracy: where no campaign is kept, nobody else would miss them."""
+    count = sum(type(record.get("test", {}).get("accuracy")) not in (int, float) for record in records)
+    return [f"{counted(count, 'run')} without a test accuracy"] if count else []
 
 
 def read(results: Path) -> tuple[list[Record], tuple[tuple[Path, str], ...]]:
@@ -117,7 +135,7 @@ def draw(table: Table) -> Figure:
         band(panel, table.where(recipe=DENSE))
         for other in recipes:
             rest = table.where(recipe=other)
-            alone = "o" if len(rest.rows) == 1 else ""  # one point has no line
+            alone = "o" if np.isfinite(rest.numbers("mean")).sum() == 1 else ""  # one point has no line
             panel.plot(
                 place(rest.numbers("sparsity")), 100 * rest.numbers("mean"), color=FAINT, linewidth=0.8, marker=alone,
                 markersize=2,
@@ -136,7 +154,7 @@ def draw(table: Table) -> Figure:
             elinewidth=1.2,
             zorder=5,
         )
-        panel.set_title(title(str(name)), color=colour)
+        panel.set_title(title(str(name)), color=colour, parse_math=False)
     if table.where(recipe=DENSE).rows:
         level = 100 * float(table.where(recipe=DENSE).numbers("mean")[0])
         right = max(axes[0].get_xlim())
@@ -146,17 +164,19 @@ def draw(table: Table) -> Figure:
     lowest, highest = np.nanmin(np.nan_to_num(mean, nan=100) - half), np.nanmax(np.nan_to_num(mean, nan=0) + half)
     axes[0].set_yticks(TICKS, [str(tick) for tick in TICKS])
     axes[0].yaxis.set_minor_locator(NullLocator())
-    top = min(100.4, unstretched(stretched(highest) + 1))  # an interval may pass 100%, accuracy cannot
-    axes[0].set_ylim(max(0.0, lowest - 4), top)
+    bottom = max(0.0, lowest - 4)
+    top = unstretched(stretched(highest) + 0.15 * (stretched(highest) - stretched(bottom)))
+    axes[0].set_ylim(bottom, min(100.4, top))  # an interval may pass 100%, accuracy cannot
     for number, panel in enumerate(axes):
         panel.xaxis.set_tick_params(labelbottom=number + columns >= len(recipes))  # the last of its column
         panel.set_visible(number < len(recipes))
     ticks = sorted({float(value) for name in recipes for value in table.where(recipe=name).numbers("sparsity")})
     axes[0].set_xticks(place(np.array(ticks)), [f"{100 * tick:.3g}" for tick in ticks])
-    figure.supxlabel(f"sparsity, % of prunable weights pruned\n{table.about}", fontsize=7.5, color=INK)
-    figure.supylabel("test accuracy, % (mean, 95% interval; stretched towards 100)", fontsize=7.5, color=INK)
+    about, wide = textwrap.wrap(table.about, LETTERS * columns // 2), rows > 1
+    figure.supxlabel("\n".join(["sparsity, % of prunable weights pruned", *about]), **SMALL)
+    figure.supylabel("test accuracy, %" + " (mean, 95% interval; stretched towards 100)" * wide, **SMALL)
     if table.missing:
-        figure.suptitle(table.missing, fontsize=7, color=ORANGE)
+        figure.suptitle(textwrap.fill(table.missing, LETTERS * columns // 2), **SMALL | {"color": ORANGE})
     return figure
 
 

@@ -197,38 +197,89 @@ def test_first_calls_are_not_counted_and_the_masks_agree(
 
 @of("tuning")
 def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: ModuleType) -> None:
-    runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100])
-    assert {method for method, _ in runs.values()} == {"omp", "l2"} and len(runs) == 2 * (4 + 6)
+    runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100, 101])
+    assert {method for method, _ in runs.values()} == {"omp", "l2"} and len(runs) == 2 * 2 * (4 + 6)
     ends = {0: (0.8, 0.1), 1: (0.9, 0.4), 2: (0.9, 0.3)}  # number of the try: validation accuracy, loss
     records = {
         spec: {"epochs": [{"validation_accuracy": 1.0, "validation_loss": 0.0},
-                          {"validation_accuracy": ends.get(number, (0.1, 9))[0] + 0.1 * (spec.sparsity < 0.6),
-                           "validation_loss": ends.get(number, (0.1, 9))[1]}],
+                          {"validation_accuracy": ends.get(number, (0.1, 9))[0] + 0.1 * (spec.sparsity < 0.6)
+                           - 0.02 * (spec.seed == 101), "validation_loss": ends.get(number, (0.1, 9))[1]}],
                "test": {"accuracy": 1.0 if number == 0 else 0.0}}
         for spec, (_, number) in runs.items()
     }  # fmt: skip
     found = program.ranked(records, runs)
     assert [row["settings"] for row in found["l2"][:3]] == [program.TRIES["l2"][number] for number in (2, 1, 0)]
-    assert found["l2"][0]["validation_accuracy_percent"] == pytest.approx(95) and found["l2"][0]["runs"] == 2
+    assert found["l2"][0]["validation_accuracy_percent"] == pytest.approx(94) and found["l2"][0]["runs"] == 4
+    del records[next(spec for spec, which in runs.items() if which == ("l2", 2))]
+    last = program.ranked(records, runs)["l2"][-1]
+    assert last == {"settings": program.TRIES["l2"][2], "validation_accuracy_percent": None, "validation_loss": None,
+                    "runs": 3}  # fmt: skip
 
 
 @of("tuning")
-def test_tuning_runs_what_is_missing_and_never_the_campaigns_own_seeds(
+def test_every_method_has_as_many_tries(program: ModuleType) -> None:
+    assert {method: len(settings) for method, settings in program.TRIES.items()} == dict.fromkeys(
+        ("lth", "l2", "dlth", "unilth", "unidlth"), 6
+    ) | {"omp": 4}
+    for method in ("omp", "lth", "l2", "unilth"):  # by magnitude: over all layers together, and in each
+        scopes = [settings.get("scope", "global") for settings in program.TRIES[method]]
+        assert scopes.count("global") == scopes.count("layer")
+
+
+@of("tuning")
+def test_tuning_runs_what_is_missing_and_says_what_was_not_tried(
     program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.toml").write_text(TUNED, encoding="utf-8")
-    monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001}, {"l2": 20.0})})
+    monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 1e20}, {"l2": 0.001})})
     given = ["tuning.py", str(tmp_path / "c.toml"), "--runs", str(tmp_path / "runs"), "--sparsities", "0.5"]
-    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--out", str(tmp_path / "t.json")])
+    monkeypatch.setattr(
+        sys, "argv", [*given, "--seeds", "100", "100", "--workers", "1", "--out", str(tmp_path / "t.json")]
+    )
     program.main()
     first = capsys.readouterr()
-    assert "[run.l2]\nl2 = 0.001\n" in first.out and "0 of 2 runs" in first.err
+    assert "[run.l2]\nl2 = 0.001\n" in first.out and "# not all of its runs ended well: l2 1e+20" in first.out
+    assert "# without any try: omp" in first.out and "failed: " in first.err and "0 of 2 runs" in first.err
     found = json.loads((tmp_path / "t.json").read_text())
-    assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 20.0}]
+    assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 1e20}]
+    assert found["untried"] == ["omp"] and found["seeds"] == [100] and found["device"] == "cpu"
+    assert found["runs"]["l2"]["epochs"] == 2 and found["versions"]["torch"] == torch.__version__
+    monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001},)})
     program.main()
-    again = capsys.readouterr()
-    assert again.out == first.out and "runs" not in again.err
-    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "1"])
+    assert "runs" not in capsys.readouterr().err, "it was done before"
+    (path,) = (tmp_path / "runs").glob("l2-*/record.json")
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "H200"'))
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "102", "--workers", "1"])
+    refused(program, capsys, "several versions, devices or data: give --runs another folder")
+
+
+def refused(program: ModuleType, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """Exit code 2 with these words."""
     with pytest.raises(SystemExit) as ended:
         program.main()
-    assert ended.value.code == 2 and "one of the campaign's own" in capsys.readouterr().err
+    assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+@of("tuning")
+def test_what_cannot_be_tuned_is_refused_before_any_run(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(TUNED, encoding="utf-8")
+    given = ["tuning.py", str(path), "--runs", str(tmp_path / "runs")]
+    for options, words in (
+        (["--seeds", "1"], "one of the campaign's own"),
+        (["--out", str(tmp_path / "no" / "t.json")], "name a file in a folder that is there"),
+        (["--out", str(tmp_path)], "name a file in a folder that is there"),
+        (["--sparsities", "1.5"], "sparsity must be in [0, 1)"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*given, *options])
+        refused(program, capsys, words)
+    for old, new, words in (
+        ("[run]", 'networks = ["lenet-300-100", "conv-small"]\n[run]', "several networks or data sets"),
+        ('"omp", "l2"', '"snip"', "no method of the campaign has settings to try"),
+    ):
+        path.write_text(TUNED.replace(old, new), encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", given)
+        refused(program, capsys, words)
+    assert not (tmp_path / "runs").exists()

@@ -17,6 +17,7 @@ from unilth.sims import recorded, zoo
 from unilth.sims.campaign import load, parse
 from unilth.sims.recorded import KEPT, keep, opened
 from unilth.sims.results import Store
+from unilth.sims.spec import RunSpec
 from unilth.sims.sweep import keep_campaign
 from unilth.sims.table import compare
 
@@ -165,12 +166,17 @@ def test_a_campaigns_settings_are_the_best_of_its_tries(path: Path) -> None:
     """On validation accuracy and then loss, with as many tries for each method and none of the campaign's seeds."""
     found, campaign = json.loads(path.read_text()), load(path.stem)
     one = {spec.recipe: spec for spec in campaign.specs}
-    assert set(found["tries"]) == set(one) - {"dense"}
+    assert set(found["tries"]) == set(one) - {"dense"} and not found["untried"]
     assert not {spec.seed for spec in campaign.specs} & set(found["seeds"])
     assert set(found["sparsities"]) == {spec.sparsity for spec in campaign.specs} - {0}
+    records = opened(path.parents[1] / "sweeps" / path.stem).records()
+    assert {record["data_digest"] for record in records} == {found["data_digest"]}
     for method, rows in found["tries"].items():
         best = min(rows, key=lambda row: (-row["validation_accuracy_percent"], row["validation_loss"]))
-        assert zoo.recipe(one[method]) == zoo.recipe(replace(one[method], **best["settings"])), method
+        tried = RunSpec.from_dict(found["runs"][method] | best["settings"] | {"sparsity": 0.9})
+        assert zoo.recipe(tried) == zoo.recipe(replace(one[method], sparsity=0.9)), method
+        names = ("network", "data", "epochs", "batch", "lr", "momentum", "tune", "precision", "augment", "examples")
+        assert all(getattr(tried, name) == getattr(one[method], name) for name in names)
         assert len({json.dumps(row["settings"], sort_keys=True) for row in rows}) == len(rows)
         assert len(rows) == (4 if method == "omp" else 6), "a comparison in which one side has more tries is not fair"
         assert {row["runs"] for row in rows} == {len(found["sparsities"]) * len(found["seeds"])}

@@ -262,6 +262,21 @@ def test_settings_of_single_recipes_are_said_with_their_recipe(tmp_path: Path) -
     assert comparison.notes == ("settings of single recipes: l2 (l2 0.01), lth (rounds 3, scope layer)",)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("rewind", "none"), ("score", "lamp"), ("spare", True), ("rounds", 3), ("scope", "erk")]
+)
+def test_each_choice_of_a_recipe_is_its_setting(tmp_path: Path, name: str, value: object) -> None:
+    campaign, store = (
+        parse(f"{TOML}[run.lth]\n{name} = {json.dumps(value)}\n", name="some", where="some.toml"),
+        Store(tmp_path),
+    )
+    keep_campaign(store, campaign)
+    for spec in campaign.specs:
+        store.write(spec, record(spec))
+    (comparison,) = compare(tmp_path)
+    assert comparison.notes == (f"settings of single recipes: lth ({name} {value})",)
+
+
 def test_a_setting_that_a_recipe_has_twice_is_a_difference(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for seed, tenths in enumerate((2, 3)):
