@@ -126,8 +126,8 @@ def _refuse_mixtures(runs: Iterable[RunSpec]) -> None:
 def _differing(runs: Mapping[RunSpec, Record | None]) -> list[str]:
     """Notes on what is not the same in all runs: settings, versions, devices."""
     names = [field.name for field in fields(RunSpec) if field.name not in AXES]
-    found = {name: {getattr(spec, name) for spec in runs} for name in names}
-    several = {name: values for name, values in found.items() if len(values) > 1}
+    all_values = {name: {getattr(spec, name) for spec in runs} for name in names}
+    several = {name: values for name, values in all_values.items() if len(values) > 1}
     chosen = [name for name in CHOICES if name in several and _of_recipes(name, runs)]
     notes = [f"settings of single recipes: {_settings(chosen, runs)}"] if chosen else []
     notes += [

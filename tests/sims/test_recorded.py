@@ -156,6 +156,13 @@ def test_the_readme_quotes_the_recorded_tables() -> None:
     assert len(rows) == 6 and all(row.split("|", 2)[2] in digits for row in rows)
     cells = re.findall(r"[\d.]+ ± [\d.]+", last)
     assert len(cells) == 7 and all(f"| {cell} |" in cifar for cell in cells)
+    (said,) = re.findall(r"L2 ends above UniLTH, by (.*?), all four", " ".join(section.split()))
+    quoted = re.findall(r"[\d.]+ ± [\d.]+", said)  # MNIST and Fashion-MNIST at 90%, then both at 98%
+    tables = [(root / "results" / "sweeps" / name / "table.md").read_text() for name in ("mnist", "fashion-mnist")]
+    rows = [
+        re.findall(r"\+([\d.]+ ± [\d.]+), p 0\.0\d+", table.split("\n| l2 |")[2].splitlines()[0]) for table in tables
+    ]
+    assert quoted == [row[place] for place in (0, 1) for row in rows]
 
 
 TUNED = sorted((Path(__file__).parents[2] / "results" / "tuning").glob("*.json"))
