@@ -53,7 +53,7 @@ def test_a_cell_without_any_run_is_a_row_without_a_mean(make_runs: MakeRuns) -> 
     table = accuracy.data(make_runs(skip=lambda spec: spec.recipe == "lth"))
     assert table.where(recipe="lth", sparsity=0.5)["mean"] == (None,)
     assert "LTH at 50%: 0 of 3 seeds" in table.missing
-    accuracy.draw(table)
+    assert accuracy.draw(table).axes[0].get_ylim()[0] > 70  # as if that cell were not there
 
 
 def test_a_damaged_record_is_refused_not_averaged(make_runs: MakeRuns) -> None:
@@ -172,6 +172,21 @@ def test_long_texts_are_wrapped_and_a_dollar_is_a_dollar(make_runs: MakeRuns, tm
         figure.savefig(tmp_path / "a.png")
     assert max(map(len, "\n".join((figure.get_suptitle(), figure.get_supxlabel())).splitlines())) <= accuracy.LETTERS
     assert "a$b_{$.py" in figure.get_supxlabel() and " ".join(figure.get_suptitle().split()) == table.missing
+
+
+def test_the_axis_holds_every_interval(make_runs: MakeRuns) -> None:
+    table = accuracy.data(make_runs(accuracy=lambda spec: (0.6, 0.7, 0.62)[spec.seed]))
+    low, high = accuracy.draw(table).axes[0].get_ylim()
+    mean, half = 100 * table.numbers("mean"), 100 * table.numbers("half")
+    assert low < (mean - half).min() < 52 and high > (mean + half).max() > 76
+
+
+def test_up_to_eight_recipes_are_two_in_a_row(make_runs: MakeRuns, campaign_text: str) -> None:
+    names = [row.name for row in ZOO if row.name != "dense"]
+    for count, columns in ((8, 2), (9, 4)):
+        text = re.sub(r"recipes = \[.*?\]", f"recipes = {json.dumps(names[:count])}", campaign_text, flags=re.S)
+        figure = accuracy.draw(accuracy.data(make_runs(str(count), campaign=text)))
+        assert figure.get_figwidth() == pytest.approx(COLUMN * columns / 2)
 
 
 def test_one_sparsity_is_a_point_in_every_panel(make_runs: MakeRuns, campaign_text: str) -> None:
