@@ -1,4 +1,4 @@
-"""Choose every method's settings for a campaign on validation accuracy, with as many tries for each method.
+"""Choose every method's settings for a campaign on validation accuracy, from six tries each.
 
     python benchmarks/tuning.py CAMPAIGN --runs DIR [--data-dir DIR] [--sparsities 0.9 0.98] [--seeds 100 101]
                                 [--workers 2] [--device auto] [--out FILE.json]
@@ -143,15 +143,9 @@ def main() -> None:
     show(rows, untried)
     if args.out:
         base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
-        found = {
-            "campaign": campaign.name,
-            "sparsities": sparsities,
-            "seeds": seeds,
-            **made,
-            "runs": base,
-            "tries": rows,
-        }
-        args.out.write_text(json.dumps(found | {"untried": untried}, indent=1) + "\n", encoding="utf-8")
+        found = {"campaign": campaign.name, "sparsities": sparsities, "seeds": seeds, **made}
+        found |= {"runs": base, "tries": rows, "untried": untried}
+        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:

@@ -252,40 +252,6 @@ def test_differences_in_settings_and_versions_are_said(tmp_path: Path) -> None:
     assert comparison.notes == ("the runs differ in epochs: 10, 9", "the runs differ in unilth: 0.1.0, 0.2.0")
 
 
-def test_settings_of_single_recipes_are_said_with_their_recipe(tmp_path: Path) -> None:
-    text = TOML + "[run.lth]\nrounds = 3\nscope = 'layer'\n[run.l2]\nl2 = 0.01\n"
-    campaign, store = parse(text, name="some", where="some.toml"), Store(tmp_path)
-    keep_campaign(store, campaign)
-    for spec in campaign.specs:
-        store.write(spec, record(spec))
-    (comparison,) = compare(tmp_path)
-    assert comparison.notes == ("settings of single recipes: l2 (l2 0.01), lth (rounds 3, scope layer)",)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("rewind", "none"), ("score", "lamp"), ("spare", True), ("rounds", 3), ("scope", "erk")]
-)
-def test_each_choice_of_a_recipe_is_its_setting(tmp_path: Path, name: str, value: object) -> None:
-    campaign, store = (
-        parse(f"{TOML}[run.lth]\n{name} = {json.dumps(value)}\n", name="some", where="some.toml"),
-        Store(tmp_path),
-    )
-    keep_campaign(store, campaign)
-    for spec in campaign.specs:
-        store.write(spec, record(spec))
-    (comparison,) = compare(tmp_path)
-    assert comparison.notes == (f"settings of single recipes: lth ({name} {value})",)
-
-
-def test_a_setting_that_a_recipe_has_twice_is_a_difference(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for seed, tenths in enumerate((2, 3)):
-        for spec in (RunSpec("l2", seed=seed, l2=tenths / 10), RunSpec("lth", seed=seed, rounds=4)):
-            store.write(spec, record(spec))
-    (comparison,) = compare(tmp_path)
-    assert comparison.notes == ("settings of single recipes: lth (rounds 4)", "the runs differ in l2: 0.2, 0.3, None")
-
-
 def test_other_data_are_said(tmp_path: Path) -> None:
     campaign, store = parse(TOML, name="some", where="some.toml"), Store(tmp_path)
     keep_campaign(store, campaign)

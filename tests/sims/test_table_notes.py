@@ -136,3 +136,27 @@ def test_a_damaged_folder_is_refused_with_one_remedy(tmp_path: Path, file: str, 
     assert str(caught.value).count("run the sweep again to repeat this run, restore it, or move") == 1
     shutil.rmtree(store.folder(campaign.specs[0]))
     assert compare(tmp_path)[0].entries["omp", 0.5].cell.n == 1
+
+
+CHOSEN = {"rewind": "none", "score": "lamp", "spare": True, "rounds": 3, "scope": "erk"}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_each_choice_of_a_recipe_is_said_with_the_recipe(tmp_path: Path, name: str) -> None:
+    stored(tmp_path, (omp(), {}), (RunSpec("lth", sparsity=0.5, **{name: CHOSEN[name]}), {}))
+    assert compare(tmp_path)[0].notes == (f"settings of single recipes: lth ({name} {CHOSEN[name]})",)
+
+
+def test_the_settings_of_several_recipes_are_one_note(tmp_path: Path) -> None:
+    stored(tmp_path, (omp(), {}), (RunSpec("l2", l2=0.01), {}), (RunSpec("lth", rounds=3, scope="layer"), {}))
+    said = "settings of single recipes: l2 (l2 0.01), lth (rounds 3, scope layer)"
+    assert compare(tmp_path)[0].notes == (said,)
+
+
+def test_a_setting_of_which_a_recipe_has_several_is_a_difference(tmp_path: Path) -> None:
+    l2 = [(RunSpec("l2", seed=seed, l2=strength), {}) for seed, strength in enumerate((0.2, 0.3))]
+    stored(tmp_path, *l2, *((RunSpec("lth", seed=seed, rounds=4), {}) for seed in range(2)))
+    assert compare(tmp_path)[0].notes == (
+        "settings of single recipes: lth (rounds 4)",
+        "the runs differ in l2: 0.2, 0.3, None",
+    )
