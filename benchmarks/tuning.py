@@ -1,7 +1,7 @@
 """Choose every method's settings for a campaign on validation accuracy, from six tries each.
 
     python benchmarks/tuning.py CAMPAIGN --runs DIR [--data-dir DIR] [--sparsities 0.9 0.98] [--seeds 100 101]
-                                [--workers 2] [--device auto] [--out FILE.json]
+                                [--l2 0.0005 0.001 0.002] [--workers 2] [--device auto] [--out FILE.json]
 
 A comparison in which only one side was tuned says little, so the methods below get six tries each: values of their
 own settings, and for those that choose by magnitude also over which weights they do (one-shot magnitude: four in all).
@@ -9,7 +9,8 @@ Every try is the campaign's run with these settings, for each sparsity and each 
 the campaign's. What counts is the validation accuracy after the last epoch, in the mean over all of a try's runs, and
 then the validation loss; the test accuracy is never looked at. A try of which a run failed, as it diverged, is ranked
 last. Printed is the block [run.METHOD] for the campaign's file, and which of its methods have no tries here. The same
-command again goes on with what is missing in ``--runs``, a folder for this alone.
+command again goes on with what is missing in ``--runs``, a folder for this alone. ``--l2`` gives other strengths for L2
+where the best one lies elsewhere: each is tried with masks over all layers together and in each.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,34 +39,50 @@ def product(**values: tuple) -> tuple[dict[str, Any], ...]:
     return tuple(dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
 
 
-TRIES: dict[str, tuple[dict[str, Any], ...]] = {
+def l2_tries(*strengths: float) -> tuple[dict[str, Any], ...]:
+    """L2 with each of these strengths, masks over all layers together, and then in each."""
+    return product(l2=strengths) + product(scope=("layer",), l2=strengths)
+
+
+Tries = Mapping[str, Sequence[dict[str, Any]]]  # the settings of each method's tries
+
+TRIES: Tries = {
     "omp": product(scope=("global", "layer"), rewind=("rate", "none")),
     "lth": product(scope=("global", "layer"), rounds=(3, 5, 10)),
-    # Of 1e-4, 2e-4, 5e-4, 1e-3, 2e-3 and 5e-3, all tried with masks over all layers, none outside these was the best.
-    "l2": product(l2=(0.0005, 0.001, 0.002)) + product(scope=("layer",), l2=(0.0005, 0.001, 0.002)),
+    # Of 1e-4, 2e-4, 5e-4, 1e-3, 2e-3 and 5e-3 none but these was the best for LeNet-300-100 (results/tuning).
+    "l2": l2_tries(0.0005, 0.001, 0.002),
     "dlth": product(ceiling=(0.01, 0.1, 1.0), power=(1.0, 2.0)),
     "unilth": product(scope=("global", "layer"), patience=(2, 5, 10)),
     "unidlth": product(ceiling=(0.1, 1.0), patience=(2, 5, 10)),
 }
 
 
-def bases(campaign: Campaign) -> dict[str, RunSpec]:
-    """One run of each method; its others differ in sparsity and seed, or `main` refuses the campaign."""
-    return {spec.recipe: spec for spec in campaign.specs}
+def bases(campaign: Campaign, given: Tries) -> dict[str, RunSpec]:
+    """One run of each method; its others differ in sparsity and seed, or `main` refuses the campaign.
+
+    Without the campaign's choice of what the method's tries set: it would be in those that leave it out, and a
+    campaign that is tuned would have other tries than before.
+    """
+    tried = {method: dict.fromkeys(itertools.chain.from_iterable(settings)) for method, settings in given.items()}
+    return {spec.recipe: dataclasses.replace(spec, **tried.get(spec.recipe, {})) for spec in campaign.specs}
 
 
-def tries(campaign: Campaign, sparsities: Iterable[float], seeds: Iterable[int]) -> dict[RunSpec, tuple[str, int]]:
+def tries(
+    campaign: Campaign, sparsities: Iterable[float], seeds: Iterable[int], given: Tries
+) -> dict[RunSpec, tuple[str, int]]:
     """Every run there is to do, with its method and the number of its try."""
-    one = bases(campaign)
+    one = bases(campaign, given)
     runs = {}
-    for seed, sparsity, (method, settings) in itertools.product(seeds, sparsities, TRIES.items()):
+    for seed, sparsity, (method, settings) in itertools.product(seeds, sparsities, given.items()):
         for number, choice in enumerate(settings if method in one else ()):
-            given = choice | {"sparsity": sparsity, "seed": seed}
-            runs[dataclasses.replace(one[method], **given)] = (method, number)
+            changed = choice | {"sparsity": sparsity, "seed": seed}
+            runs[dataclasses.replace(one[method], **changed)] = (method, number)
     return runs
 
 
-def ranked(records: Mapping[RunSpec, Record], runs: Mapping[RunSpec, tuple[str, int]]) -> dict[str, list[dict]]:
+def ranked(
+    records: Mapping[RunSpec, Record], runs: Mapping[RunSpec, tuple[str, int]], given: Tries
+) -> dict[str, list[dict]]:
     """The tries of each method, best first: mean validation accuracy in percent, then mean validation loss in nats.
 
     Both are None for a try of which a run is missing.
@@ -77,7 +94,7 @@ def ranked(records: Mapping[RunSpec, Record], runs: Mapping[RunSpec, tuple[str, 
         whole = len(ends) == len(mine)
         accuracy = 100 * statistics.fmean(end["validation_accuracy"] for end in ends) if whole else None
         loss = statistics.fmean(end["validation_loss"] for end in ends) if whole else None
-        row = {"settings": TRIES[method][number], "validation_accuracy_percent": accuracy, "validation_loss": loss}
+        row = {"settings": given[method][number], "validation_accuracy_percent": accuracy, "validation_loss": loss}
         rows.setdefault(method, []).append(row | {"runs": len(ends)})
     for found in rows.values():
         found.sort(key=order)
@@ -107,6 +124,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9, 0.98])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101])
+    parser.add_argument("--l2", type=float, nargs="+", metavar="STRENGTH")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
@@ -120,7 +138,8 @@ def main() -> None:
             parser.error("--seeds has one of the campaign's own: choose others")
         if len({(spec.network, spec.data) for spec in campaign.specs}) > 1:
             parser.error("the campaign has several networks or data sets: tune for one at a time")
-        runs = tries(campaign, sparsities, seeds)
+        given = TRIES if args.l2 is None else {**TRIES, "l2": l2_tries(*dict.fromkeys(args.l2))}
+        runs = tries(campaign, sparsities, seeds, given)
         if not runs:
             parser.error("no method of the campaign has settings to try")
         summary = sweep(
@@ -134,15 +153,15 @@ def main() -> None:
         records = {spec: record for spec, record in stored if record is not None}
         if not records:
             parser.error("every run failed")
-        rows, made = ranked(records, runs), made_by(records.values())
+        rows, made = ranked(records, runs, given), made_by(records.values())
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on\n")
-    untried = [method for method in bases(campaign) if method not in rows and method != UNPRUNED]
+    untried = [method for method in bases(campaign, given) if method not in rows and method != UNPRUNED]
     show(rows, untried)
     if args.out:
-        base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
+        base = {method: settings_of(spec) for method, spec in bases(campaign, given).items() if method in rows}
         found = {"campaign": campaign.name, "sparsities": sparsities, "seeds": seeds, **made}
         found |= {"runs": base, "tries": rows, "untried": untried}
         args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -197,7 +197,7 @@ def test_first_calls_are_not_counted_and_the_masks_agree(
 
 @of("tuning")
 def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: ModuleType) -> None:
-    runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100, 101])
+    runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100, 101], program.TRIES)
     assert {method for method, _ in runs.values()} == {"omp", "l2"} and len(runs) == 2 * 2 * (4 + 6)
     ends = {0: (0.8, 0.1), 1: (0.9, 0.4), 2: (0.9, 0.3)}  # number of the try: validation accuracy, loss
     records = {
@@ -207,13 +207,23 @@ def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: Modul
                "test": {"accuracy": 1.0 if number == 0 else 0.0}}
         for spec, (_, number) in runs.items()
     }  # fmt: skip
-    found = program.ranked(records, runs)
+    found = program.ranked(records, runs, program.TRIES)
     assert [row["settings"] for row in found["l2"][:3]] == [program.TRIES["l2"][number] for number in (2, 1, 0)]
     assert found["l2"][0]["validation_accuracy_percent"] == pytest.approx(94) and found["l2"][0]["runs"] == 4
     del records[next(spec for spec, which in runs.items() if which == ("l2", 2))]
-    last = program.ranked(records, runs)["l2"][-1]
+    last = program.ranked(records, runs, program.TRIES)["l2"][-1]
     assert last == {"settings": program.TRIES["l2"][2], "validation_accuracy_percent": None, "validation_loss": None,
                     "runs": 3}  # fmt: skip
+
+
+@of("tuning")
+def test_a_tuned_campaign_has_the_tries_that_it_had_before(program: ModuleType) -> None:
+    tuned = TUNED + '[run.l2]\nscope = "layer"\nl2 = 0.1\n[run.omp]\nrewind = "none"\n'
+    before, after = (
+        program.tries(parse(text, name="c", where="c"), [0.5], [100], program.TRIES) for text in (TUNED, tuned)
+    )
+    assert before == after and program.bases(parse(tuned, name="c", where="c"), program.TRIES)["l2"].l2 is None
+    assert {spec.scope for spec in after if spec.recipe == "l2"} == {None, "layer"}
 
 
 @of("tuning")
@@ -244,11 +254,16 @@ def test_tuning_runs_what_is_missing_and_says_what_was_not_tried(
     assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 1e20}]
     assert found["untried"] == ["omp"] and found["seeds"] == [100] and found["device"] == "cpu"
     assert found["runs"]["l2"]["epochs"] == 2 and found["versions"]["torch"] == torch.__version__
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--l2", "0.001", "0.001"])
+    program.main()
+    last = capsys.readouterr()
+    assert last.out.count("\n# ") == 3 and "l2 0.001\n" in last.out and "scope layer, l2 0.001\n" in last.out
     monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001},)})
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1"])
     program.main()
     assert "runs" not in capsys.readouterr().err, "it was done before"
-    (path,) = (tmp_path / "runs").glob("l2-*/record.json")
-    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "H200"'))
+    for path in (tmp_path / "runs").glob("l2-*/record.json"):
+        path.write_text(path.read_text().replace('"device": "cpu"', '"device": "H200"'))
     monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "102", "--workers", "1"])
     refused(program, capsys, "several versions, devices or data: give --runs another folder")
 
