@@ -1,16 +1,17 @@
-"""Choose every method's settings for a campaign on validation accuracy, from six tries each.
+"""Choose every method's settings for a campaign on validation accuracy, from eight tries each.
 
     python benchmarks/tuning.py CAMPAIGN --runs DIR [--data-dir DIR] [--sparsities 0.9 0.98] [--seeds 100 101]
-                                [--l2 0.0005 0.001 0.002] [--workers 2] [--device auto] [--out FILE.json]
+                                [--l2 0.0005 0.002] [--workers 2] [--device auto] [--out FILE.json]
 
-A comparison in which only one side was tuned says little, so the methods below get six tries each: values of their
-own settings, and for those that choose by magnitude also over which weights they do (one-shot magnitude: four in all).
-Every try is the campaign's run with these settings, for each sparsity and each seed; none of the seeds may be one of
-the campaign's. What counts is the validation accuracy after the last epoch, in the mean over all of a try's runs, and
-then the validation loss; the test accuracy is never looked at. A try of which a run failed, as it diverged, is ranked
-last. Printed is the block [run.METHOD] for the campaign's file, and which of its methods have no tries here. The same
-command again goes on with what is missing in ``--runs``, a folder for this alone. ``--l2`` gives other strengths for L2
-where the best one lies elsewhere: each is tried with masks over all layers together and in each.
+A comparison in which only one side was tuned says little, so the methods below get eight tries each: two values of
+where a method compares weights (or, for random masks, how many each layer keeps), two of one choice of its own, and
+each of these without and with weight decay in the fine-tuning; the dense network has only the last. Every try is the
+campaign's run with these settings, for each sparsity and each seed; none of the seeds may be one of the campaign's.
+What counts is the validation accuracy after the last epoch, in the mean over all of a try's runs, and then the
+validation loss; the test accuracy is never looked at. A try of which a run failed, as it diverged, is ranked last.
+Printed is the block [run.METHOD] for the campaign's file, and which of its methods have no tries here. The same
+command again goes on with what is missing in ``--runs``, a folder for this alone. ``--l2`` gives other strengths for
+L2 where the best one lies elsewhere.
 """
 
 from __future__ import annotations
@@ -39,29 +40,34 @@ def product(**values: tuple) -> tuple[dict[str, Any], ...]:
     return tuple(dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
 
 
+# What every method may choose beside two things of its own: weight decay in the fine-tuning, none or some. Only L2 and
+# DLTH have it in their rows, and it is worth as much as the differences between the methods.
+DECAYS = (0.0, 0.001)
+
+
 def l2_tries(*strengths: float) -> tuple[dict[str, Any], ...]:
-    """L2 with each of these strengths, masks over all layers together, and then in each."""
-    return product(l2=strengths) + product(scope=("layer",), l2=strengths)
+    """L2 with each of these strengths."""
+    return product(scope=("global", "layer"), l2=strengths, tune_l2=DECAYS)
 
 
 Tries = Mapping[str, Sequence[dict[str, Any]]]  # the settings of each method's tries
 
 TRIES: Tries = {
-    "omp": product(scope=("global", "layer"), rewind=("rate", "none")),
-    "lth": product(scope=("global", "layer"), rounds=(3, 5, 10)),
-    # Of 1e-4, 2e-4, 5e-4, 1e-3, 2e-3 and 5e-3 none but these was the best for LeNet-300-100 (results/tuning).
-    "l2": l2_tries(0.0005, 0.001, 0.002),
-    "dlth": product(ceiling=(0.01, 0.1, 1.0), power=(1.0, 2.0)),
-    "unilth": product(scope=("global", "layer"), patience=(2, 5, 10)),
-    "unidlth": product(ceiling=(0.1, 1.0), patience=(2, 5, 10)),
+    UNPRUNED: product(tune_l2=DECAYS),
+    "omp": product(scope=("global", "layer"), rewind=("rate", "none"), tune_l2=DECAYS),
+    "lth": product(scope=("global", "layer"), rounds=(3, 10), tune_l2=DECAYS),
+    "l2": l2_tries(0.0005, 0.002),
+    "dlth": product(scope=("layer", "balanced"), ceiling=(0.1, 1.0), tune_l2=DECAYS),
+    "unilth": product(scope=("global", "layer"), ceiling=(0.1, 1.0), tune_l2=DECAYS),
+    "unidlth": product(scope=("layer", "balanced"), ceiling=(0.1, 1.0), tune_l2=DECAYS),
 }
 
 
 def bases(campaign: Campaign, given: Tries) -> dict[str, RunSpec]:
     """One run of each method; its others differ in sparsity and seed, or `main` refuses the campaign.
 
-    Without the campaign's choice of what the method's tries set: it would be in those that leave it out, and a
-    campaign that is tuned would have other tries than before.
+    Without the campaign's choice of what the method's tries set, so that a campaign that is tuned has the tries that it
+    had before.
     """
     tried = {method: dict.fromkeys(itertools.chain.from_iterable(settings)) for method, settings in given.items()}
     return {spec.recipe: dataclasses.replace(spec, **tried.get(spec.recipe, {})) for spec in campaign.specs}
@@ -75,7 +81,7 @@ def tries(
     runs = {}
     for seed, sparsity, (method, settings) in itertools.product(seeds, sparsities, given.items()):
         for number, choice in enumerate(settings if method in one else ()):
-            changed = choice | {"sparsity": sparsity, "seed": seed}
+            changed = choice | {"sparsity": 0.0 if method == UNPRUNED else sparsity, "seed": seed}
             runs[dataclasses.replace(one[method], **changed)] = (method, number)
     return runs
 
@@ -158,7 +164,7 @@ def main() -> None:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on\n")
-    untried = [method for method in bases(campaign, given) if method not in rows and method != UNPRUNED]
+    untried = [method for method in bases(campaign, given) if method not in rows]
     show(rows, untried)
     if args.out:
         base = {method: settings_of(spec) for method, spec in bases(campaign, given).items() if method in rows}

@@ -255,9 +255,10 @@ class Search:
                 weight.masked_fill_(~self.mask[name], 0.0)
 
     def _train(self, phase: Phase, keep: int = 0) -> dict[str, Tensor] | None:
+        decay = self.recipe.tuning_decay if phase.name == "tune" else self.recipe.weight_decay
         phase = dataclasses.replace(
-            phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=self.recipe.weight_decay,
-            lasso=self.recipe.lasso, precision=self.budget.precision,
+            phase, momentum=self.budget.momentum, batch=self.budget.batch, decay=decay, lasso=self.recipe.lasso,
+            precision=self.budget.precision,
         )  # fmt: skip
         finished = self._logged("phases")
         if self.saved and len(self.phases) < len(finished):

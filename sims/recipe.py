@@ -188,7 +188,8 @@ class Recipe:
 
     A `GrowingPenalty` presses on the weights that go, between the choice and the prune; `L2` and `L1` press on all
     weights all the time. ``decay`` is weight decay beside a growing penalty, where a published code has it; ``sorting``
-    is what moves the weights before each choice.
+    is what moves the weights before each choice. ``tune_decay`` is the weight decay of the fine-tuning, where it is not
+    that of the other phases (``None``).
     """
 
     stop: Epochs | EarlyStopping | SettledMask
@@ -198,6 +199,7 @@ class Recipe:
     rewind: Rewind
     decay: L2 | None = None
     sorting: Sorting | None = None
+    tune_decay: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.penalty, GrowingPenalty):
@@ -210,9 +212,14 @@ class Recipe:
 
     @property
     def weight_decay(self) -> float:
-        """The strength of plain weight decay on everything: of an `L2` penalty and of ``decay``."""
+        """The strength of plain weight decay on everything: of an `L2` penalty and of ``decay``. Before fine-tuning."""
         pressing = self.penalty.strength if isinstance(self.penalty, L2) else 0.0
         return pressing + (self.decay.strength if self.decay else 0.0)
+
+    @property
+    def tuning_decay(self) -> float:
+        """The strength of weight decay in fine-tuning."""
+        return self.weight_decay if self.tune_decay is None else self.tune_decay
 
     @property
     def lasso(self) -> float:

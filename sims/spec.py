@@ -31,8 +31,9 @@ class RunSpec:
     ``epochs`` is the total budget and the same for every recipe: free training, penalty and fine-tuning together;
     ``tune`` is the share of it that fine-tunes the finished ticket. The fields from ``patience`` on replace a choice of
     the recipe's row in the zoo where they are given (``None`` leaves the row as it is); a recipe that does not have
-    the choice refuses it. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in
-    another order end in other bits.
+    the choice refuses it. ``tune_l2`` is the L2 strength of the fine-tuning, where it is not that of the recipe's other
+    phases: given the same, recipes differ only in how the ticket was found. ``examples`` trains on a part of the data.
+    ``threads`` belongs to the spec because sums in another order end in other bits.
     """
 
     recipe: str
@@ -60,6 +61,7 @@ class RunSpec:
     precision: str | None = None
     augment: str | None = None
     examples: int | None = None
+    tune_l2: float | None = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(RunSpec)
@@ -87,6 +89,8 @@ class RunSpec:
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1e30:  # weights are float32
                 raise UserError(f"{name} must be positive and at most 1e30, not {value}")
+        if self.tune_l2 is not None and not 0 <= self.tune_l2 <= 1e30:
+            raise UserError(f"tune_l2 must be 0 (none) or positive, and at most 1e30, not {self.tune_l2}")
         if self.control not in (None, "shuffled", "reinitialised"):
             raise UserError(f"control must be 'shuffled' or 'reinitialised', not {self.control!r}")
         for name, known in {"precision": ("float32", "bfloat16"), "augment": ("none", "standard")}.items():

@@ -122,6 +122,8 @@ def recipe(spec: RunSpec) -> Recipe:
             if not isinstance(chosen.penalty, kind):
                 raise refuse(key, f"has no {kind.__name__} penalty")
             chosen = dataclasses.replace(chosen, penalty=kind(strength))
+    if spec.tune_l2 is not None:
+        chosen = dataclasses.replace(chosen, tune_decay=spec.tune_l2)
     given = [key for key in PRUNING if getattr(spec, key) is not None]
     if chosen.rounds.number == 0 and given:
         raise refuse(" and ".join(given), "does not prune")

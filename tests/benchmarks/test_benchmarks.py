@@ -198,7 +198,8 @@ def test_first_calls_are_not_counted_and_the_masks_agree(
 @of("tuning")
 def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: ModuleType) -> None:
     runs = program.tries(parse(TUNED, name="c", where="c"), [0.5, 0.9], [100, 101], program.TRIES)
-    assert {method for method, _ in runs.values()} == {"omp", "l2"} and len(runs) == 2 * 2 * (4 + 6)
+    assert {method for method, _ in runs.values()} == {"dense", "omp", "l2"} and len(runs) == 2 * (2 + 2 * (8 + 8))
+    assert {spec.sparsity for spec in runs if spec.recipe == "dense"} == {0.0}
     ends = {0: (0.8, 0.1), 1: (0.9, 0.4), 2: (0.9, 0.3)}  # number of the try: validation accuracy, loss
     records = {
         spec: {"epochs": [{"validation_accuracy": 1.0, "validation_loss": 0.0},
@@ -223,17 +224,21 @@ def test_a_tuned_campaign_has_the_tries_that_it_had_before(program: ModuleType) 
         program.tries(parse(text, name="c", where="c"), [0.5], [100], program.TRIES) for text in (TUNED, tuned)
     )
     assert before == after and program.bases(parse(tuned, name="c", where="c"), program.TRIES)["l2"].l2 is None
-    assert {spec.scope for spec in after if spec.recipe == "l2"} == {None, "layer"}
+    assert {spec.scope for spec in after if spec.recipe == "l2"} == {"global", "layer"}
 
 
 @of("tuning")
-def test_every_method_has_as_many_tries(program: ModuleType) -> None:
+def test_every_method_has_as_many_tries_half_of_them_with_weight_decay_in_fine_tuning(program: ModuleType) -> None:
     assert {method: len(settings) for method, settings in program.TRIES.items()} == dict.fromkeys(
-        ("lth", "l2", "dlth", "unilth", "unidlth"), 6
-    ) | {"omp": 4}
-    for method in ("omp", "lth", "l2", "unilth"):  # by magnitude: over all layers together, and in each
-        scopes = [settings.get("scope", "global") for settings in program.TRIES[method]]
-        assert scopes.count("global") == scopes.count("layer")
+        ("omp", "lth", "l2", "dlth", "unilth", "unidlth"), 8
+    ) | {"dense": 2}
+    for method, settings in program.TRIES.items():
+        decays = [choice["tune_l2"] for choice in settings]
+        assert decays.count(0.0) == decays.count(0.001) == len(settings) / 2
+        if method != "dense":
+            scopes = [choice["scope"] for choice in settings]
+            assert all(scopes.count(scope) == 4 for scope in scopes) and len(set(scopes)) == 2
+            assert len({tuple(choice.items()) for choice in settings}) == 8
 
 
 @of("tuning")
@@ -249,15 +254,15 @@ def test_tuning_runs_what_is_missing_and_says_what_was_not_tried(
     program.main()
     first = capsys.readouterr()
     assert "[run.l2]\nl2 = 0.001\n" in first.out and "# not all of its runs ended well: l2 1e+20" in first.out
-    assert "# without any try: omp" in first.out and "failed: " in first.err and "0 of 2 runs" in first.err
+    assert "# without any try: dense, omp" in first.out and "failed: " in first.err and "0 of 2 runs" in first.err
     found = json.loads((tmp_path / "t.json").read_text())
     assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 1e20}]
-    assert found["untried"] == ["omp"] and found["seeds"] == [100] and found["device"] == "cpu"
+    assert found["untried"] == ["dense", "omp"] and found["seeds"] == [100] and found["device"] == "cpu"
     assert found["runs"]["l2"]["epochs"] == 2 and found["versions"]["torch"] == torch.__version__
     monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--l2", "0.001", "0.001"])
     program.main()
     last = capsys.readouterr()
-    assert last.out.count("\n# ") == 3 and "l2 0.001\n" in last.out and "scope layer, l2 0.001\n" in last.out
+    assert last.out.count("\n# ") == 5 and "scope layer, l2 0.001, tune_l2 0.0\n" in last.out
     monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001},)})
     monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1"])
     program.main()
@@ -292,7 +297,7 @@ def test_what_cannot_be_tuned_is_refused_before_any_run(
         refused(program, capsys, words)
     for old, new, words in (
         ("[run]", 'networks = ["lenet-300-100", "conv-small"]\n[run]', "several networks or data sets"),
-        ('"omp", "l2"', '"snip"', "no method of the campaign has settings to try"),
+        ('"dense", "omp", "l2"', '"snip"', "no method of the campaign has settings to try"),
     ):
         path.write_text(TUNED.replace(old, new), encoding="utf-8")
         monkeypatch.setattr(sys, "argv", given)

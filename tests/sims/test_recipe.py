@@ -283,6 +283,10 @@ def test_a_spec_replaces_choices_of_its_row():
     assert zoo.recipe(RunSpec("lth", rewind="step:30")).rewind == Rewind("step", 30)
     assert zoo.recipe(RunSpec("l2", l2=0.01)).penalty == L2(0.01)
     assert zoo.recipe(RunSpec("l1", l1=0.01)).penalty == L1(0.01)
+    for name, before in (("l2", 5e-4), ("dlth", 5e-4), ("unilth", 0.0), ("dense", 0.0)):
+        for given, then in ((None, before), (0.0, 0.0), (0.01, 0.01)):
+            made = zoo.recipe(RunSpec(name, tune_l2=given))
+            assert (made.weight_decay, made.tuning_decay) == (before, then)
     assert zoo.recipe(RunSpec("omp", score="synflow")).mask == zoo.row("synflow").recipe.mask
     assert zoo.recipe(RunSpec("random", scope="erk")) == zoo.row("random-erk").recipe
     assert zoo.recipe(RunSpec("dlth", spare=True)).mask == MaskRule("random", "layer", spare=True)
