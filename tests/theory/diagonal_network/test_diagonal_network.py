@@ -15,6 +15,7 @@ from unilth.theory.models.diagonal_network import (
     threshold_time,
     weight,
 )
+from unilth.theory.theorems.diagonal_network import mirror_flow
 
 
 def integrate(y: float, alpha: float, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +78,16 @@ def test_coupled_design_against_ode_solver() -> None:
     particular = np.linalg.lstsq(x, y, rcond=None)[0]
     best = minimize(lambda c: float(hyperbolic_entropy(particular + c[0] * null, alpha)), [0.0], tol=1e-12).x[0]
     np.testing.assert_allclose(w[:, -1], particular + best * null, atol=1e-5)
+
+
+def test_the_check_of_the_end_can_fail(monkeypatch) -> None:
+    """T9.3: where Xw = y has no solution, and for another potential than the hyperbolic entropy."""
+    claim, judge = mirror_flow.THEOREM.claim, mirror_flow.on_end
+    one_row, unsolvable = mirror_flow.INSTANCES[0], mirror_flow.INSTANCES[-1]
+    assert judge(one_row, claim)[0] is True and one_row.solvable
+    assert judge(unsolvable, claim)[0] is False and not unsolvable.solvable
+    monkeypatch.setattr(mirror_flow, "potential", lambda w, scale: sum(v * v for v in w))
+    assert judge(one_row, claim)[0] is False
 
 
 def test_entropy_between_l1_and_l2() -> None:

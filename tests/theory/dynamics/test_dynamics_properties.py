@@ -1,5 +1,7 @@
 """Section 4 on random problems, loops and ODE solvers: in addition to the proofs, and beyond quadratics for T4.5."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from scipy.special import expit, jn_zeros
 
 from unilth.theory.filters import GRADIENT_FLOW, NESTEROV, RIDGE, gradient_descent, heavy_ball
 from unilth.theory.models.regression import Regression
+from unilth.theory.theorems.dynamics import stochastic_descent
 from unilth.theory.theorems.dynamics.descent_risk import THEOREM
 
 FACTORS = {k: float(THEOREM.claim.exact(f"C{k}")) for k in (1, 2, 3)}
@@ -52,6 +55,21 @@ def test_stochastic_descent_is_descent_on_average() -> None:
     target = np.linalg.lstsq(x, y, rcond=None)[0] @ vectors
     descent = (gradient_descent(step).gain(values, steps) * target) @ vectors.T
     assert (np.abs(w.mean(0) - descent) < 5 * w.std(0) / np.sqrt(runs)).all()
+
+
+def test_the_check_of_stochastic_risk_needs_both_of_its_terms(monkeypatch) -> None:
+    """T4.2: without the covariance, or with a smaller factor than C_k, the comparison with ridge is refuted."""
+    claim, judge = stochastic_descent.THEOREM.claim, stochastic_descent.on_risks
+    scope = stochastic_descent.RISKS[:3]
+    assert [judge(p, claim)[0] for p in scope] == [True] * 3
+    with monkeypatch.context() as patch:
+        patch.setattr(stochastic_descent, "factor", lambda steps: Fraction(199, 100))  # C_1 = 2
+        assert judge(scope[2], claim)[0] is False
+    exact = stochastic_descent.risks
+    monkeypatch.setattr(stochastic_descent, "factor", lambda steps: Fraction(1))
+    assert [judge(p, claim)[0] for p in scope[:2]] == [True] * 2
+    monkeypatch.setattr(stochastic_descent, "risks", lambda p: (*exact(p)[:2], Fraction(0)))
+    assert [judge(p, claim)[0] for p in scope[:2]] == [False] * 2
 
 
 def test_nesterov_overshoots_at_the_zero_of_the_second_bessel_function() -> None:

@@ -7,6 +7,7 @@ from scipy.integrate import quad
 
 from unilth.theory.filters import GRADIENT_FLOW, RIDGE, iterated_tikhonov
 from unilth.theory.models.regression import Regression, risk_surface
+from unilth.theory.theorems.equivalence.never_stop import TURNS, TWO_MINIMA, not_u_shaped, prior
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -49,3 +50,15 @@ def test_on_top_of_the_best_ridge_the_risk_only_falls(seed: int, spread: float, 
     assert (np.diff(risks) <= 1e-13 * risks[0]).all()
     assert np.isclose(risks[-1], regression.oracle(), rtol=1e-9) or best * 1e3 < 20
     assert regression.tuned(GRADIENT_FLOW).parameter < np.inf
+
+
+def test_plain_early_stopping_can_have_two_local_minima_and_the_check_of_it_can_fail() -> None:
+    """T2.4: the risk itself, in floating point; and with fewer stiff directions or other times there is only one."""
+    assert not_u_shaped(TWO_MINIMA, TURNS, "").holds is True
+    regression = Regression(np.r_[np.ones(100), 0.001], 10.0, 1.0)
+    times = np.geomspace(0.1, 1e4, 4000)
+    risks = np.array([regression.risk(GRADIENT_FLOW, t) for t in times])
+    assert np.count_nonzero(np.diff(np.sign(np.diff(risks))) > 0) == 2
+    few = prior(["1"] * 3 + ["1/1000"], ["100"] * 4, "1")
+    assert not_u_shaped(few, TURNS, "").holds is False
+    assert not_u_shaped(TWO_MINIMA, TURNS[::-1], "").holds is False

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from unilth.theory.models.growing_penalty import PenalisedQuadratic
+from unilth.theory.theorems.growing_penalty.recoverable_fraction import INSTANCES, in_range, losses
 
 
 def hessian(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -88,3 +89,26 @@ def test_recovered_fraction_lies_between_the_canonical_correlations(seed):
     assert top.plain_loss / top.limit_loss == pytest.approx(1 / (1 - sigma[0] ** 2))
     assert 1 / (1 - sigma[0] ** 2) <= (kappa + 1) ** 2 / (4 * kappa)
     assert left.shape == (3, 3)
+
+
+def test_the_least_canonical_correlation_counts_one_per_pruned_weight():
+    """T6.7: with one kept and two pruned weights it is 0; read as the smallest of min(m, c) it is refuted."""
+    three = next(b for b in INSTANCES if "three weights" in str(b))
+    plain, limit = losses(three)
+    p, fraction = three.problem, 1 - limit / plain
+    assert in_range(p.part("c", "m") * p.coupling, p.part("c", "c"), fraction)
+    on_kept = p.part("m", "c") * p.part("c", "c").inv() * p.part("c", "m")
+    assert not in_range(on_kept, p.part("m", "m"), fraction)
+    assert not in_range(p.part("c", "m") * p.coupling, p.part("c", "c"), 1 - plain / (plain + limit))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_recovered_fraction_is_between_the_squared_correlations(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 7))
+    p = PenalisedQuadratic(hessian(rng, n), rng.normal(size=n), np.arange(n) < int(rng.integers(1, n)))
+    kept = p.kept
+    cross, root = p.hessian[np.ix_(~kept, kept)], np.linalg.cholesky(p.hessian[np.ix_(~kept, ~kept)])
+    inner = np.linalg.solve(root, cross @ np.linalg.solve(p.hessian[np.ix_(kept, kept)], cross.T))
+    squares = np.linalg.eigvalsh(np.linalg.solve(root, inner.T))
+    assert squares[0] - 1e-9 <= 1 - p.limit_loss / p.plain_loss <= squares[-1] + 1e-9

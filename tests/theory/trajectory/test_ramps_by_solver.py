@@ -7,6 +7,7 @@ from scipy.special import erfi
 
 from unilth.theory.models.growing_penalty import PenalisedQuadratic
 from unilth.theory.models.trajectory import natural_scale
+from unilth.theory.theorems.trajectory import peak_loss
 
 
 def problem(seed: int, *, rank: int = 9, n: int = 6) -> PenalisedQuadratic:
@@ -134,3 +135,32 @@ def test_masked_finetuning_reaches_the_same_point_at_the_interlaced_rate():
             np.linalg.norm(solved - p.limit) <= np.exp(-np.linalg.eigvalsh(inner)[0] * time) * gap * (1 + 1e-6) + 1e-9
         )
     assert np.linalg.eigvalsh(inner)[0] >= mu
+
+
+def numbers(m) -> np.ndarray:
+    return np.array([[int(x.p) / int(x.q) for x in row] for row in m.tolist()])
+
+
+@pytest.mark.parametrize("instance", peak_loss.INSTANCES, ids=lambda r: r.problem.name)
+def test_the_enclosures_of_the_hyperbolic_ramp(instance):
+    """T7.10's power series against the solver."""
+    exact, time, scale = instance.problem, float(instance.time.p) / float(instance.time.q), float(instance.scale.p)
+    kept = np.isin(np.arange(3), exact.kept)
+    p = PenalisedQuadratic(numbers(exact.hessian), numbers(exact.minimiser)[:, 0], kept)
+    for t, w in peak_loss.ramped(instance):
+        end = float(t.p) / float(t.q)
+        solved = run(p, numbers(instance.begin)[:, 0], lambda t: scale * t / (time - t), end)
+        assert np.allclose([float(x.mid()) for x in w], solved, atol=1e-7)
+        assert max(float(x.rad()) for x in w) < 1e-9
+
+
+def test_the_bound_of_the_hyperbolic_ramp_can_be_refuted(monkeypatch):
+    """From w* it holds, from an early stop only with the added term; with a shorter target it does not."""
+    claim, judge = peak_loss.THEOREM.claim, peak_loss.on_ramp
+    stopped = peak_loss.INSTANCES[-1]
+    assert judge(peak_loss.WIDE, claim, added=0)[0] is True
+    assert judge(stopped, claim, added=1)[0] is True
+    assert judge(stopped, claim, added=0)[0] is False
+    norm = peak_loss.norm
+    monkeypatch.setattr(peak_loss, "norm", lambda v: norm(v) / 20)
+    assert judge(peak_loss.WIDE, claim, added=0)[0] is False

@@ -1,7 +1,7 @@
 r"""Qualification: early stopping profits from every smoothness of the signal, ridge only up to exponent 1.
 
 Statement
-    sup_{s>0} s^q e^{-ts} = (q/(et))^q for every q > 0. For ridge sup_{s>0} a s^q/(s+a) = a^q q^q (1-q)^{1-q} if q <
+    sup_{s>0} s^q e^{-ts} = (q/(et))^q for every q > 0. For ridge sup_{s>0} a s^q/(s+a) = a^q q^q (1-q)^{1-q} if 0 < q <
     1, and sup_{0<s<=L} a s^q/(s+a) = a L^q/(L+a) if q >= 1: as a -> 0 the order in a is min(q, SATURATION),
     SATURATION = 1. For every signal β0 != 0 the squared bias of ridge is at least (a/(L+a))² ‖β0‖²: no smoothness
     makes it o(a²).
@@ -86,8 +86,8 @@ THEOREM = Theorem(
     id="saturation",
     catalogue="T5.8",
     title="Early stopping has infinite qualification, ridge saturates at exponent 1",
-    statement=r"\sup_ss^qe^{-ts}=(q/(et))^q;\qquad \sup_s\frac{as^q}{s+a}=a^qq^q(1-q)^{1-q}\ (q<1),\quad \sup_{s\le "
-    r"L}\frac{as^q}{s+a}=\frac{aL^q}{L+a}\ (q\ge1);\qquad "
+    statement=r"\sup_ss^qe^{-ts}=(q/(et))^q\ (q>0);\qquad \sup_s\frac{as^q}{s+a}=a^qq^q(1-q)^{1-q}\ (0<q<1),\quad "
+    r"\sup_{s\le L}\frac{as^q}{s+a}=\frac{aL^q}{L+a}\ (q\ge1);\qquad "
     r"\mathrm{bias}^2\ge\big(\tfrac{a}{L+a}\big)^2\|\beta_0\|^2",
     source="Groetsch 1984; Engl, Hanke and Neubauer 1996; Neubauer 1997; Li, Zhang and Lin 2023 (kernel ridge)",
     bound="tight",

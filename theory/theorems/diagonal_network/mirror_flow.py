@@ -2,10 +2,10 @@ r"""Any design: the averaged path solves a dual equation, and the end minimises 
 
 Statement
     w = u²-v² on L(w) = ½w'Mw - c'w from u0 = v0 = α: arcsinh(w_j(t)/2α²) = -RATE t ∂_jL(w̄(t)), w̄ the time average. If
-    w(t) converges to an interpolator, it is the only minimiser on {Xw = y} of ψ(w) = Σ w_j arcsinh(w_j/2α²) -
-    √(w_j²+4α⁴); ψ/ln(1/α²) -> ‖w‖_1 as α -> 0 and 4α²(ψ-ψ(0)) -> ‖w‖_2² as α -> ∞.
+    L = ½‖Xw-y‖² and Xw = y can be solved, w(t) converges to the only minimiser on {Xw = y} of ψ(w) =
+    Σ w_j arcsinh(w_j/2α²) - √(w_j²+4α⁴); ψ/ln(1/α²) -> ‖w‖_1 as α -> 0 and 4α²(ψ-ψ(0)) -> ‖w‖_2² as α -> ∞.
 Assumptions
-    square loss: the gradient of L is affine. balanced: u0 = v0.
+    square loss: the gradient of L is affine. balanced: u0 = v0. solvable: some w has Xw = y (for the end).
 Source
     Mirror flow: Woodworth et al. 2020, Azulay et al. 2021; averaged identity: Berthier 2025.
 Bound
@@ -13,9 +13,11 @@ Bound
 Proof
     (arcsinh(w_j/2A))' = -4 ∂_jL(w), A = α²; integrate and use that the average passes through an affine gradient. The
     right side stays in the row space of X, and ∇ψ(w) = arcsinh(w/2A): these are the optimality conditions of the
-    strictly convex ψ on {Xw = y}.
+    strictly convex ψ on {Xw = y}. It gets there: w_j' = -4√(w_j²+4A²) ∂_jL, so L' <= -8A‖∇L‖² <= -16A λ L with λ the
+    least positive eigenvalue of X'X, and |(arcsinh(w_j/2A))'| <= 4‖∇L‖ is integrable.
 Evidence
-    Symbolic for the identities and limits; power series of the flow in exact rationals to order 6 on instances.
+    Symbolic for the identities and limits; power series of the flow in exact rationals to order 6 on instances; the
+    end on instances, where it is solved for.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import sympy as sp
+from flint import arb, fmpq
 
-from unilth.theory.evidence import Evidence, Move, Statement, Theorem
+from unilth.theory.balls import precision
+from unilth.theory.certify import root
+from unilth.theory.evidence import Evidence, Level, Move, Statement, Theorem
+from unilth.theory.exact import column, matrix, rational
 from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
 ORDER = 6
@@ -48,6 +55,12 @@ class Flow:
     targets: tuple[Fraction, ...]
     start: tuple[Fraction, Fraction]
     power: int = 2
+
+    @property
+    def solvable(self) -> bool:
+        """Whether some w has row_k·w = y_k for every k."""
+        both = matrix([*row, y] for row, y in zip(self.rows, self.targets, strict=True))
+        return bool(matrix(self.rows).rank() == both.rank())
 
     def gradient(self, w: list[Series]) -> list[Series]:
         """∂_jL along the series of the weights."""
@@ -90,8 +103,14 @@ INSTANCES = (
     Flow(((1, 0), (1, 1)), (Fraction(1), Fraction(-2)), (Fraction(2), Fraction(2))),
     Flow(((1,),), (Fraction(1),), (HALF, HALF), power=4),  # violates square loss
     Flow(((1, 2),), (Fraction(3),), (Fraction(1), HALF)),  # violates balanced
+    Flow(((1,), (1,)), (Fraction(0), Fraction(1)), (HALF, HALF)),  # violates solvable
 )
-HYPOTHESES = {"square loss": lambda flow: flow.power == 2, "balanced": lambda flow: flow.start[0] == flow.start[1]}
+HYPOTHESES = {
+    "square loss": lambda flow: flow.power == 2,
+    "balanced": lambda flow: flow.start[0] == flow.start[1],
+    "solvable": lambda flow: True,  # the averaged identity needs no solution
+}
+END_HYPOTHESES = {**HYPOTHESES, "solvable": lambda flow: flow.solvable}
 
 
 def on_flow(flow: Flow, statement: Statement) -> Verdict:
@@ -106,6 +125,39 @@ def on_flow(flow: Flow, statement: Statement) -> Verdict:
             if a != b:
                 return False, f"{flow}: coordinate {j}, order t^{k}: {a} against {b}"
     return True, ""
+
+
+def on_end(flow: Flow, statement: Statement) -> Verdict:
+    """Where the flow comes to rest (one row, or linearly independent columns), against {Xw = y} and ψ around there."""
+    x, y = matrix(flow.rows), column(flow.targets)
+    if x.rank() == x.ncols():  # ∇L = 0 has one solution
+        w = (x.transpose() * x).inv() * x.transpose() * y
+        return x * w == y, f"{flow}: the flow ends at {w.entries()}, where Xw = {(x * w).entries()}"
+    a, row = flow.start[0] * flow.start[1], flow.rows[0]
+    scale = arb(2 * rational(a))
+
+    def point(dual: Any) -> list[Any]:
+        return [scale * ((j * dual).exp() - (-j * dual).exp()) / 2 for j in row]  # what the averaged identity leaves
+
+    with precision():
+        found = root(
+            lambda t: sum(j * v for j, v in zip(row, point(t), strict=True)) - arb(y[0, 0]), -4, 4, unique=True
+        )
+        if found is None:
+            return None, "no end certified in the row space"
+        end = point(found.ball())
+        least = potential(end, scale)
+        for step in (fmpq(1, 10), fmpq(-1, 10), fmpq(2)):
+            other = [end[0] - step * row[1], end[1] + step * row[0], *end[2:]]  # Xw is the same
+            more = potential(other, scale) - least
+            if not more > 0:
+                return (False if more <= 0 else None), f"{flow}: ψ rises {more.str(6)} at {[v.str(6) for v in other]}"
+    return True, ""
+
+
+def potential(w: list[arb], scale: arb) -> arb:
+    """ψ with 2A = scale."""
+    return sum((v * (v / scale).asinh() - (v * v + scale * scale).sqrt() for v in w), arb(0))
 
 
 @cache
@@ -130,6 +182,19 @@ def entropy() -> tuple[Evidence, ...]:
     )
 
 
+@cache
+def converges() -> tuple[Evidence, ...]:
+    """The speed of the weights, from that of their arcsinh, and L's descent."""
+    w = sp.Symbol("w", real=True)
+    a = sp.Symbol("A", positive=True)
+    speed = sp.simplify(sp.diff(sp.asinh(w / (2 * a)), w) * sp.sqrt(w**2 + 4 * a**2) - 1)
+    falls = sp.expand((w**2 + 4 * a**2) - (2 * a) ** 2 - w**2)
+    return (
+        shown("w' = -4√(w²+4A²) ∂L where (arcsinh(w/2A))' = -4 ∂L", speed == 0, "all w, A > 0"),
+        shown("√(w²+4A²) >= 2A, so L' <= -8A‖∇L‖²", falls == 0, "all w, A > 0"),
+    )
+
+
 def check(statement: Statement) -> Sequence[Evidence]:
     u, v, g = sp.symbols("u v g", positive=True)
     rate = sp.Rational(statement.value("RATE"))
@@ -139,24 +204,33 @@ def check(statement: Statement) -> Sequence[Evidence]:
         shown("arcsinh((u²-v²)/2uv) = ln(u/v)", inverse == 0, "all u, v > 0"),
         shown("(ln(u/v))' = -RATE ∂_jL(w)", speed == 0, "all u, v, ∂_jL", f"residual {speed}"),
         *entropy(),
+        *converges(),
         judged(f"both sides as power series to order {ORDER}", statement, INSTANCES, HYPOTHESES, on_flow),
+        judged("the end minimises ψ", statement, INSTANCES, END_HYPOTHESES, on_end, level=Level.CERTIFIED),
     ]
 
 
 THEOREM = Theorem(
     id="diagonal-network-mirror-flow",
     catalogue="T9.3",
-    title="For any design the averaged path solves a dual equation; the end minimises the hyperbolic entropy",
-    statement=r"\operatorname{arcsinh}\frac{w_j(t)}{2\alpha^2}=-4t\,\partial_jL(\bar w(t)),\qquad w(\infty)="
-    r"\arg\min_{Xw=y}\sum_jw_j\operatorname{arcsinh}\frac{w_j}{2\alpha^2}-\sqrt{w_j^2+4\alpha^4}",
+    title="For any design the averaged path solves a dual equation; "
+    "if Xw = y is solvable, the end minimises the hyperbolic entropy",
+    statement=r"\operatorname{arcsinh}\frac{w_j(t)}{2\alpha^2}=-4t\,\partial_jL(\bar w(t)),\qquad "
+    r"\{Xw=y\}\ne\emptyset:\ w(\infty)=\arg\min_{Xw=y}\sum_jw_j"
+    r"\operatorname{arcsinh}\frac{w_j}{2\alpha^2}-\sqrt{w_j^2+4\alpha^4}",
     source="mirror flow: Woodworth et al. 2020, Azulay et al. 2021; averaged identity: Berthier 2025",
     bound="identity",
     proof="(arcsinh(w_j/2A))'=-4∂_jL(w); the average passes through the affine gradient; ∇ψ=arcsinh(w/2A) stays in the "
-    "row space, the optimality condition of the strictly convex ψ on {Xw=y}.",
+    "row space, the optimality condition of the strictly convex ψ on {Xw=y}. L' <= -8A|∇L|² <= -16AλL, λ the least "
+    "positive eigenvalue of X'X, so w(t) converges and Xw(∞)=y if that can be.",
     check=check,
     near_miss=Move("RATE"),
-    witness=lambda: witnessed(INSTANCES[0], HYPOTHESES),
-    assumptions={"square loss": "the gradient of L is affine", "balanced": "u0 = v0"},
+    witness=lambda: witnessed(INSTANCES[0], END_HYPOTHESES),
+    assumptions={
+        "square loss": "the gradient of L is affine",
+        "balanced": "u0 = v0",
+        "solvable": "some w has Xw = y (for the end)",
+    },
     constants={"RATE": "4"},
     depends_on=("diagonal-network-closed-form",),
 )

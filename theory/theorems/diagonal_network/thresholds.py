@@ -116,7 +116,8 @@ THEOREM = Theorem(
     id="hard-and-soft-threshold",
     catalogue="T9.2",
     title="A small start thresholds hard along the path and softly (lasso) on average",
-    statement=r"t=\frac{\ln(1/\alpha^2)}{4\tau},\ \alpha\to0:\quad w(t)\to y\,1\{|y|>\tau\},\qquad "
+    statement=r"t=\frac{\ln(1/\alpha^2)}{4\tau},\ \alpha\to0:\quad w(t)\to y\,1\{|y|>\tau\}\ (|y|\ne\tau),\ "
+    r"\tfrac y{1+|y|}\ (|y|=\tau);\qquad "
     r"\bar w=y-\frac{\operatorname{arcsinh}(w(t)/2\alpha^2)}{4t}\to\operatorname{sign}(y)(|y|-\tau)_+",
     source="average: Berthier 2025 (arXiv 2509.18766), Theorem 2.1; pointwise limit folklore, not found in this form",
     bound="identity",

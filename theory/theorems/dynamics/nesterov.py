@@ -3,7 +3,8 @@ r"""Nesterov's flow as a filter: effective ridge 8/t^2, overshoot, qualification
 Statement: x'' + (3/t)x' + s x = 0 from rest has x = r = 2J_1(z)/z, z = t\sqrt s; r = 1 - z^2/8 + ..., so its effective
     ridge is a = 8/t^2. r is not in [0, 1]: its least value is MIN_RESIDUAL, at z = j_{2,1}. With x = z^2/8:
     sup |r - 1/(1+x)| = GAP, the ratio of gains (1-r)(1+x)/x is at most VARIANCE, the ratio of residuals |r|(1+x) is
-    unbounded. sup_z z^{2q}|r| is finite iff q <= 3/4, and is PEAK there. For damping r/t the qualification is r/4.
+    unbounded. sup_z z^{2q}|r| is finite iff 0 <= q <= 3/4, and is
+    PEAK at 3/4. For damping r/t the qualification is r/4.
 Assumptions: none.
 Source: the equation: Su, Boyd and Candes 2014; early stopping of it: Pagliana and Rosasco, NeurIPS 2019, arXiv
     1905.13000; the constants not found in the literature. The catalogue gives 1.55025954675108 as a certified bound
@@ -186,17 +187,17 @@ def check(statement: Statement) -> Sequence[Evidence]:
 THEOREM = Theorem(
     id="nesterov-flow",
     catalogue="T4.3",
-    title="Nesterov's flow stops like ridge with 8/t^2, overshoots by 13%, and has no bias bound against it",
+    title="Nesterov's flow stops like ridge with 8/t^2, overshoots by up to 13.23%, and has no bias bound against it",
     statement=r"r=\frac{2J_1(z)}z,\ z=t\sqrt s,\ x=\tfrac{z^2}8:\quad \min r=r(j_{2,1}),\quad "
     r"\sup\Big|r-\frac1{1+x}\Big|=\mathrm{GAP},\quad \frac{(1-r)(1+x)}x\le V,\quad \sup|r|(1+x)=\infty,\quad "
-    r"\sup_zz^{2q}|r|<\infty\iff q\le\tfrac34",
+    r"\sup_zz^{2q}|r|<\infty\iff0\le q\le\tfrac34",
     source="ODE: Su, Boyd and Candes 2014; early stopping: Pagliana and Rosasco, NeurIPS 2019, arXiv 1905.13000; "
     "constants not found in the literature",
     bound="tight",
     proof="Insert the Bessel recurrences. Extremes of r are zeros of J_2; |r| <= sqrt(2)/z beyond 12. With u = "
     "sqrt(z) J_1 and p = 1-3/(4z^2) increasing, u^2+u'^2/p falls, so |u| never exceeds its first peak; p u^2 + u'^2 "
     "rises, so at every later peak u^2 > 1/2, and there are infinitely many (p >= 1/4: Sturm). Hence z^{2q}|r| = 2 "
-    "z^{2q-3/2}|u| is bounded iff q <= 3/4, and |r|(1+z^2/8) is not bounded.",
+    "z^{2q-3/2}|u| is bounded iff 0 <= q <= 3/4 (r -> 1 at 0), and |r|(1+z^2/8) is not bounded.",
     check=check,
     near_miss=Move("MIN_RESIDUAL", "1e-6"),
     witness=lambda: Witness("s = 1", {}),

@@ -1,13 +1,14 @@
 r"""On top of the best ridge, early stopping only harms when the prior is isotropic (catalogue T2.4).
 
 Statement: gradient flow on the ridge objective with penalty a* = \sigma^2/(n\tau^2), prior covariance \tau^2 I: its
-    Bayes risk decreases strictly in t for ever, to the Bayes optimum. Plain early stopping is U-shaped.
-Assumptions: isotropic prior; \sigma^2 > 0 (for the U).
+    Bayes risk decreases strictly in t for ever, to the Bayes optimum. That of plain early stopping falls at first and
+    rises in the end; in between it need not be U-shaped: it can have two local minima.
+Assumptions: isotropic prior; \sigma^2 > 0 (for the rise).
 Source: Stark and Steinberger 2025, arXiv 2502.10578 (asymptotically); the exact proof: not found in the literature.
 Bound: identity.
 Proof: risk = risk* + \sum (b+v)(g-g*)^2 with g* the Wiener filter, which is ridge(a*); the filter at time t is
     g*(1-e^{-(s+a*)t}), so the excess is \sum (b+v) g*^2 e^{-2(s+a*)t}.
-Evidence: SymPy per eigenvalue; balls on instances; the limit in exact rationals.
+Evidence: SymPy per eigenvalue; balls on instances, one with two local minima; the limit in exact rationals.
 """
 
 from __future__ import annotations
@@ -80,6 +81,9 @@ HYPOTHESES: dict[str, Callable[[Prior], bool]] = {
     "isotropic": lambda p: len(set(p.variances)) == 1,
     "noise": lambda p: p.noise > 0,
 }
+# A stiff direction a hundred times and a flat one once: plain early stopping falls, rises, falls and rises.
+TWO_MINIMA = prior(["1"] * 100 + ["1/1000"], ["100"] * 101, "1")
+TURNS = tuple(map(Fraction, (1, 6, 20, 200)))
 
 
 def on_instance(p: Prior, statement: Statement) -> Verdict:
@@ -98,6 +102,17 @@ def on_instance(p: Prior, statement: Statement) -> Verdict:
             return False, f"plain early stopping has the slopes {early.str(5)} early and {late.str(5)} late"
         decided = all(later < earlier for earlier, later in pairwise(risks)) and early < 0 and late > 0
     return True if decided else None, "balls too wide"
+
+
+def not_u_shaped(p: Prior, times: Sequence[Fraction], name: str) -> Evidence:
+    """The slopes of plain early stopping at four times have the signs -, +, -, +: a local minimum twice."""
+    what = "plain early stopping need not be U-shaped: its slope is negative, positive, negative, positive"
+    with precision():
+        slopes = [p.plain_slope(t) for t in times]
+    signs = [-1 if slope < 0 else 1 if slope > 0 else 0 for slope in slopes]
+    holds = None if 0 in signs else signs == [-1, 1, -1, 1]
+    at = ", ".join(str(t) for t in times)
+    return Evidence(what, Level.CERTIFIED, holds, f"{name}, t = {at}", str([slope.str(4) for slope in slopes]))
 
 
 def check(statement: Statement) -> Sequence[Evidence]:
@@ -120,6 +135,7 @@ def check(statement: Statement) -> Sequence[Evidence]:
         judged(
             "risk along the flow on instances", statement, INSTANCES, HYPOTHESES, on_instance, level=Level.CERTIFIED
         ),
+        not_u_shaped(TWO_MINIMA, TURNS, "s = 1 (100 times) and 1/1000 (once), prior variance 100, noise 1"),
     ]
 
 
@@ -128,13 +144,15 @@ THEOREM = Theorem(
     catalogue="T2.4",
     title="With the best ridge penalty and an isotropic prior, never stop: the Bayes risk falls for ever",
     statement=r"a^*=\tfrac{\sigma^2}{n\tau^2}:\quad \mathrm{Bayes}(t)=\mathrm{Bayes}^*+\sum_i(b+v_i)\,g_i^{*2}\,"
-    r"e^{-2(s_i+a^*)t}\ \text{strictly decreasing};\quad \text{plain early stopping is U-shaped}",
+    r"e^{-2(s_i+a^*)t}\ \text{strictly decreasing};\quad \text{plain early stopping falls at first and rises in the "
+    r"end, not always in one U}",
     source="Stark and Steinberger 2025, arXiv 2502.10578 (asymptotic); one-line exact proof not found in the "
     "literature",
     bound="identity",
     proof="Completing the square, risk = optimum + sum (b+v)(g-g*)^2 with g* = b/(b+v), which is s/(s+a*) for every "
     "eigenvalue because b is the same. The flow on the ridge objective has g = g*(1-e^{-(s+a*)t}). Plain: the slope "
-    "is 2 s y (v(1-y) - b y) summed, y = e^{-st}: negative at t = 0, and in the end v > 0 decides.",
+    "is 2 s y (v(1-y) - b y) summed, y = e^{-st}: negative at t = 0, and in the end v > 0 decides. In between it can "
+    "change its sign more than once.",
     check=check,
     near_miss=Drop("isotropic"),
     witness=lambda: witnessed(INSTANCES[1], HYPOTHESES),

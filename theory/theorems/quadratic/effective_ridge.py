@@ -4,10 +4,10 @@ T1.3).
 Statement: for 0 < \varepsilon\lambda < 1 and k >= 1 let (1-\varepsilon\lambda)^k = a/(\lambda+a). Then
     1/a_k(\lambda) = \varepsilon\sum_{j=1}^k (1-\varepsilon\lambda)^{-j}, and for gradient flow 1/a_t(s) = (e^{ts}-1)/s.
     So a_k > 0 decreases strictly in \lambda from a_k(0+) = 1/(\varepsilon k), an upper bound for every \lambda, and
-    (I-\varepsilon\Lambda)^k = a(\Lambda+aI)^{-1} holds on the eigenvalues with (Q'w*)_i != 0 for a scalar a iff all
-    those eigenvalues coincide. \tau(\lambda) = ln(1+\lambda/a)/(-ln(1-\varepsilon\lambda)), the number of steps that
-    amounts to a, satisfies (1-\lambda/2a)(1-\varepsilon\lambda) <= \varepsilon a\tau <= 1; the 1/2 is the best
-    constant.
+    (I-\varepsilon\Lambda)^k = a(\Lambda+aI)^{-1} holds on the eigenvalues with (Q'(w*-w_0))_i != 0 for a scalar a
+    iff all those eigenvalues coincide (eigenvalue 0 never counts: nothing moves there). \tau(\lambda) =
+    ln(1+\lambda/a)/(-ln(1-\varepsilon\lambda)), the number of steps that amounts to a, satisfies
+    (1-\lambda/2a)(1-\varepsilon\lambda) <= \varepsilon a\tau <= 1; the 1/2 is the best constant.
 Assumptions: steps below 1/\lambda; at least one step.
 Source: the equality with a scalar penalty is Goodfellow, Bengio and Courville 2016, eq. 7.45, an approximation; the
     exact penalty: folklore, not found in the literature.
@@ -31,7 +31,7 @@ from unilth.theory.verdicts import Verdict, judged, shown, witnessed
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The eigenvalues in whose directions w* has a component, a step size and a number of steps."""
+    """The eigenvalues in whose directions w* - w_0 has a component, a step size and a number of steps."""
 
     active: tuple[Fraction, ...]
     step: Fraction
@@ -131,7 +131,7 @@ def check(statement: Statement) -> Sequence[Evidence]:
 THEOREM = Theorem(
     id="effective-ridge",
     catalogue="T1.3",
-    title="Early-stopped descent is ridge with one penalty per eigenvalue; a scalar penalty only if all coincide",
+    title="Early-stopped descent is ridge with one penalty per eigenvalue; a scalar one only if active ones coincide",
     statement=r"(1-\varepsilon\lambda)^k=\frac{a_k}{\lambda+a_k},\quad "
     r"\frac1{a_k(\lambda)}=\varepsilon\sum_{j=1}^k(1-\varepsilon\lambda)^{-j}\ "
     r"\big(\text{flow: }\tfrac{e^{ts}-1}{s}\big);\quad "
@@ -148,7 +148,7 @@ THEOREM = Theorem(
     near_miss=Drop("small-steps"),
     witness=lambda: witnessed(INSTANCES[1], HYPOTHESES),
     assumptions={
-        "small-steps": "0 < eps lambda < 1 for every eigenvalue with a component of w*",
+        "small-steps": "0 < eps lambda < 1 for every nonzero eigenvalue with a component of w* - w0: the active ones",
         "a-step": "k >= 1",
     },
     constants={"HALF": "1/2", "FLAT": "1"},

@@ -94,7 +94,7 @@ def around(statement: Statement) -> Bracket:
 THEOREM = Theorem(
     id="scalar-recalibration",
     catalogue="T1.6",
-    title="With a = 0.5317/t ridge is within 0.1019 of early stopping, and no scalar penalty is nearer",
+    title="With a = 0.53169.../t ridge is within 0.1019 of early stopping, and no scalar penalty is nearer",
     statement=r"\min_c\sup_{x\ge0}\Big|e^{-x}-\frac c{x+c}\Big|=A_2",
     source="not found in the literature",
     bound="tight",

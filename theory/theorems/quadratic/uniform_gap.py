@@ -218,7 +218,7 @@ def check(statement: Statement) -> Sequence[Evidence]:
 THEOREM = Theorem(
     id="uniform-gap",
     catalogue="T1.4",
-    title="Early stopping and ridge with a = 1/(eps k) differ by at most D_k, flow and ridge by at most A1 = 0.2036",
+    title="Early stopping and ridge with a = 1/(eps k) differ by at most D_k, flow and ridge by less than 0.2037",
     statement=r"0\le\tfrac1{1+ku}-(1-u)^k\le D_k,\quad \|w_k-\tilde w_{1/(\varepsilon k)}\|\le D_k\|w^*-w_0\|;\quad "
     r"\|w(t)-\tilde w_{1/t}\|\le A_1\|w^*-w_0\|\quad\text{(sharp)},\quad D_k\downarrow A_1",
     source="not found in the literature as sharp constants",

@@ -148,7 +148,7 @@ def check(statement: Statement) -> Sequence[Evidence]:
 THEOREM = Theorem(
     id="best-calibration",
     catalogue="T3.6",
-    title="The best fixed calibration is t = 0.579/lambda (1.2852), isotropic t = 0.457/lambda* (1.0786)",
+    title="The best fixed calibration is t = 0.579/lambda (1.2852), isotropic t = 0.4571/lambda* (1.0786)",
     statement=r"\min_c\sup\frac{\mathrm{Risk}(\mathrm{GF}(t))}{\mathrm{Risk}(\mathrm{ridge}(c/t))}=\min_c\max\Big\{"
     r"\frac{e^{-2(1-c)}}{c^2},\sup_x\Big(\frac{(1-e^{-x})(x+c)}{x}\Big)^2\Big\}=K_C=1.28518\ldots\text{ at "
     r"}c^*=0.57899\ldots;"

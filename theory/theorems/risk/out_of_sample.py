@@ -1,7 +1,7 @@
 r"""Out of sample, on average over isotropic signals, the same constant holds (catalogue T3.2).
 
 Statement: for E beta beta' = b I and every PSD population covariance Sigma, the expected out-of-sample risk satisfies
-    E Risk_Sigma(GF(t)) <= K E Risk_Sigma(ridge(1/t)), K = 1.6859 of T3.1.
+    E Risk_Sigma(GF(t)) <= K E Risk_Sigma(ridge(1/t)), K = 1.6859... of T3.1.
 Assumptions: the signal is isotropic; Sigma is PSD.
 Source: Ali, Kolter and Tibshirani, AISTATS 2019 (arXiv 1810.10082), Theorem 2.
 Bound: tight.

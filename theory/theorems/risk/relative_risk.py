@@ -1,4 +1,4 @@
-r"""Early stopping at time t is never worse than K = 1.6859 times ridge with penalty 1/t (catalogue T3.1).
+r"""Early stopping at time t is never worse than K = 1.6859... times ridge with penalty 1/t (catalogue T3.1).
 
 Statement: Risk(GF(t)) <= K Risk(ridge(1/t)) for every design, signal, noise and t >= 0, with K = K1^2, K1 = sup_{x>0}
     (1-e^{-x})(1+x)/x; K is attained; K1 bounds the degrees of freedom: df_ridge <= df_GF <= K1 df_ridge; the ratio
@@ -141,7 +141,7 @@ def witness() -> Witness:
 THEOREM = Theorem(
     id="relative-risk",
     catalogue="T3.1",
-    title="Early stopping at t costs at most 1.6859 times ridge(1/t), and no smaller constant will do",
+    title="Early stopping at t costs at most K < 1.68591 times ridge(1/t), and no constant below K will do",
     statement=r"\mathrm{Risk}(\mathrm{GF}(t))\le K\,\mathrm{Risk}(\mathrm{ridge}(1/t)),\quad "
     r"K=K_1^2=\sup_{x>0}\Big(\frac{(1-e^{-x})(1+x)}{x}\Big)^2=1.6859\ldots\ \text{(attained)};\quad "
     r"\mathrm{df}_{\mathrm{ridge}}\le\mathrm{df}_{\mathrm{GF}}\le K_1\mathrm{df}_{\mathrm{ridge}}"

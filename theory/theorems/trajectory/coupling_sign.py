@@ -1,12 +1,11 @@
 r"""With a finite budget free training first helps iff the coupling is negative and it is short (catalogue T7.7).
 
-Statement: H = [[1,\rho],[\rho,1]], -1 < \rho < 1, w* = (1,1), start 0, keep w_1; w_2 is forced to 0 at t_1 (UniLTH)
-or at 0
-    (DLTH), equal budget. UniLTH ends strictly closer to the optimum of the mask iff \rho < 0 and t_1 < t_c(\rho), where
-    e^{-(1+\rho)t} + (1+\rho)e^{-t} = |\rho| at t_c; for \rho > 0 it ends farther away for every t_1 > 0. At
-    t_1 = -ln|\rho|/(1+\rho) it ends exactly there. For \rho = -1/2: t_c = T_CRITICAL = 2 ln(1+\sqrt 2), exact hit at
-    T_HIT = 2 ln 2.
-Assumptions: start at 0; equal targets w*_1 = w*_2.
+Statement: H = [[1,\rho],[\rho,1]], -1 < \rho < 1, w* = (1,1), start 0, keep w_1; w_2 is forced to 0 at t_1 > 0
+    (UniLTH) or at 0 (DLTH), equal budget. UniLTH ends strictly closer to the optimum of the mask iff \rho < 0 and t_1 <
+    t_c(\rho), where e^{-(1+\rho)t} + (1+\rho)e^{-t} = |\rho| at t_c; for \rho > 0 it ends farther away for every t_1.
+    At t_1 = -ln|\rho|/(1+\rho), \rho < 0, it ends exactly there. For \rho = -1/2: t_c = T_CRITICAL = 2 ln(1+\sqrt 2),
+    exact hit at T_HIT = 2 ln 2.
+Assumptions: start at 0; equal targets w*_1 = w*_2 != 0; -1 < \rho < 1; t_1 > 0.
 Source: not found in the literature.
 Bound: identity.
 Proof: at t_1 the distances are |\rho + e^{-(1+\rho)t_1}| and (1+\rho)e^{-t_1}, and both shrink by the same factor
@@ -70,10 +69,14 @@ INSTANCES = (
     budget("strong positive coupling", "9/10", 4),
     budget("another start", "1/2", 1, start=(0, -3)),
     budget("opposite targets", "1/2", 1, target=(1, -1)),
+    budget("coupled beyond convexity", "-3/2", "1/2"),
+    budget("no free training", "-1/2", 0),
 )
 HYPOTHESES = {
     "start-at-0": lambda b: all(x == 0 for x in b.start),
     "equal-targets": lambda b: b.target[0] == b.target[1] != 0,
+    "convex": lambda b: -1 < b.rho < 1,
+    "free-first": lambda b: b.time > 0,
 }
 
 
@@ -89,7 +92,9 @@ def on_instance(b: Budget, statement: Statement) -> Verdict:
     free = end_point(h, column(b.target), (0, 1), column(b.start), [(fmpq(0), b.time)])[0, 0]
     forced = arb(optimum) + (-arb(b.time)).exp() * (b.start[0] - optimum)
     uni, dlth = abs(free - optimum), abs(forced - optimum)
-    if not (uni < dlth or uni > dlth):
+    if b.time == 0:
+        uni = dlth  # one and the same run
+    elif not (uni < dlth or uni > dlth):
         return None, f"distances {uni} and {dlth}"
     sign = critical(b.rho, arb(b.time))
     if not (sign > 0 or sign < 0):
@@ -143,7 +148,9 @@ THEOREM = Theorem(
     id="coupling-sign",
     catalogue="T7.7",
     title="With a finite budget free training before extrusion helps iff the coupling is negative and it is short",
-    statement=r"\text{UniLTH closer}\iff\rho<0\ \wedge\ t_1<t_c(\rho),\quad "
+    statement=r"H=\begin{pmatrix}1&\rho\\\rho&1\end{pmatrix},\ -1<\rho<1,\ w^*_1=w^*_2\ne0,\ w_0=0,\ "
+    r"w_2\text{ forced to }0\text{ at }t_1>0\text{ (UniLTH) or at }0\text{ (DLTH)}:\quad "
+    r"\text{UniLTH closer}\iff\rho<0\ \wedge\ t_1<t_c(\rho),\quad "
     r"e^{-(1+\rho)t_c}+(1+\rho)e^{-t_c}=|\rho|;\quad \rho=-\tfrac12:\ t_c=2\ln(1+\sqrt2),\ \text{exact "
     r"hit at }2\ln2",
     source="not found in the literature",
@@ -155,7 +162,12 @@ THEOREM = Theorem(
     check=check,
     near_miss=Drop("start-at-0"),
     witness=lambda: witnessed(HELPS, HYPOTHESES),
-    assumptions={"start-at-0": "w_0 = 0", "equal-targets": "w*_1 = w*_2 != 0"},
+    assumptions={
+        "start-at-0": "w_0 = 0",
+        "equal-targets": "w*_1 = w*_2 != 0",
+        "convex": "-1 < rho < 1, so that H is positive definite",
+        "free-first": "t_1 > 0",
+    },
     constants={"T_CRITICAL": "1.762747174039086050465218650", "T_HIT": "1.386294361119890618834464242"},
     depends_on=("exact-endpoint",),
 )
