@@ -43,6 +43,7 @@ def distances(plan: Plan, data: Dataset, seed: int) -> dict[str, Any]:
             **tested(bench, way.states[-1]),
             "sparsity": 0.0 if way.mask is None else masks.sparsity_of(way.mask),
             "sharpness": sharpness(bench.put(way.states[-1]), plan, data, way.mask),
+            **({"early_stopping": way.stopping} if way.stopping else {}),
         }
         for name, way in ways.items()
     ]

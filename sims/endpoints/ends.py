@@ -19,6 +19,7 @@ from unilth.sims.streams import stream
 from unilth.sims.training import Phase, evaluate, train
 
 State = dict[str, Tensor]
+Stopping = dict[str, bool | int]
 
 # name (titles are in `nearest`), and the dense network's weight decay or the recipe's name in the zoo
 ENDS: tuple[tuple[str, float | str], ...] = (
@@ -39,12 +40,14 @@ ENDS: tuple[tuple[str, float | str], ...] = (
 class Walk:
     """States (parameters and buffers) after epochs with their training losses in nats; the last one is the end point.
 
-    Of a sparse network only what comes after the last prune counts; ``mask`` is None for a dense one.
+    Of a sparse network only what comes after the last prune counts; ``mask`` is None for a dense one. ``stopping`` is
+    of those that stop early.
     """
 
     states: list[State]
     losses: list[float]
     mask: Mask | None = None
+    stopping: Stopping | None = None
 
 
 @dataclass
@@ -80,17 +83,26 @@ def walk(name: str, plan: Plan, data: Dataset, seed: int, bench: Bench) -> Walk:
         order, chance = stream(seed, "order"), on(device, stream(seed, "augment"))
         outcome = train(network, data, phase, order, chance=chance, tick=lambda: states.append(held(network)))
         states = states[: outcome.best_epoch]
-        return Walk(states, [bench.loss(state) for state in states])
+        told = stopping(stop, len(outcome.rows), outcome.best_epoch, plan.epochs) if stop else None
+        return Walk(states, [bench.loss(state) for state in states], stopping=told)
     turned = seed + 10**6 if name == "unilth-again" else seed
 
     def tick(used: int, total: int, what: str) -> None:
         if what.startswith("tune"):
             states.append(held(search.network))
 
-    budget = Budget(epochs=plan.epochs)
-    search = Search(zoo.row(kind).recipe, network, data, SPARSITY, turned, budget, tick)
-    mask = search.run().mask
-    return Walk(states, [bench.loss(state) for state in states], mask)
+    budget, recipe = Budget(epochs=plan.epochs), zoo.row(kind).recipe
+    search = Search(recipe, network, data, SPARSITY, turned, budget, tick)
+    mask, told = search.run().mask, None
+    if isinstance(recipe.stop, EarlyStopping):
+        free, most = search.phases[0], (budget.epochs - round(budget.tune * budget.epochs)) // 2  # as `Search` shares
+        told = stopping(recipe.stop, free["epochs"], free["best_epoch"], most)
+    return Walk(states, [bench.loss(state) for state in states], mask, told)
+
+
+def stopping(rule: EarlyStopping, epochs: int, best: int | None, most: int) -> Stopping:
+    """Whether patience ran out within the ``most`` epochs of free training, how many passed, which was restored."""
+    return {"fired": epochs - (best or 0) >= rule.patience, "epochs": epochs, "best_epoch": best or 0, "most": most}
 
 
 def held(network: nn.Module) -> State:

@@ -22,6 +22,7 @@ TITLES = {
 }
 BASELINES = ("l2-weak", "l2-strong", "l2-pruned", "greg-1", "dlth")  # regularised from the start or after training
 PRUNED = ("l2-pruned", "greg-1", "dlth")
+STOP_EARLY = ("unilth", "unilth-again", "stopped", "unidlth")
 SAME = 0.05  # training losses within this share count as matched
 
 
@@ -70,6 +71,14 @@ def nearest(seeds: Sequence[dict[str, Any]], pruned: bool = False) -> Verdict:
 def at_loss(seeds: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """One row per seed: UniLTH and another end point at equal training loss."""
     return [next(row for row in seed["matched"] if row["name"] == name) for seed in seeds]
+
+
+def stops(seeds: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """How free training ended on every seed, for one of `STOP_EARLY`; nothing where a seed does not tell, as in records
+    before this was recorded."""
+    found = [row.get("early_stopping") for seed in seeds for row in seed["ends"] if row["name"] == name]
+    told = [one for one in found if one]
+    return told if len(told) == len(seeds) else []
 
 
 def is_matched(row: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unilth.sims.endpoints.effects import effect
-from unilth.sims.endpoints.nearest import BASELINES, TITLES, at_loss, is_matched
+from unilth.sims.endpoints.nearest import BASELINES, STOP_EARLY, TITLES, at_loss, is_matched, stops
 from unilth.sims.endpoints.plan import PARTS
 from unilth.sims.endpoints.verdicts import on_networks, verdicts
 
@@ -34,6 +34,8 @@ every verdict follows from recorded numbers by the rule beside it. Brackets are 
 - The predictions of section 7 and the end points use the cross-entropy and SGD with momentum.
 - All end points of a seed share one start. UniLTH's is measured twice, the second time with the batches in another
   order: that is how far two end points are apart where the method is the same.
+- Where the budget of epochs ended free training before early stopping fired, the numbers say nothing about early
+  stopping. They are shown; the verdicts that rest on them are undecided.
 - An interval is Student's for a mean, so with 3 or 5 seeds it leans on values that are about normal. Nothing is
   corrected for the number of verdicts: of twenty intervals behind which there is nothing, one excludes 0.
 - The ladder and the calibration come from one start and have no interval. Only the loss that the top eigenvectors can
@@ -104,7 +106,8 @@ def section(record: dict[str, Any]) -> str:
     lines += ladder(record["ladder"]) if record["ladder"] else []
     lines += sharpness(record["curvature"]) if record["curvature"] else []
     if pairs := record["distances"]:
-        lines += ["", *ends(pairs), "", *apart(pairs), "", *at_equal_loss(pairs)]
+        lines += ["", f"End points of {plan['epochs']} epochs. {stopping(pairs)}\n"]
+        lines += [*ends(pairs), "", *apart(pairs), "", *at_equal_loss(pairs)]
     for one in verdicts(record):
         effects = "; ".join(map(str, one.effects))
         lines.append(f"\n### {one.id}\n\n{one.prediction}\n\n{effects}.\n\n**{one.verdict}** ({one.rule}).")
@@ -144,6 +147,21 @@ def worst(row: dict[str, Any], rule: str, centre: str, c: float) -> str:
         if end["rule"] == rule and end["centre"] == centre and abs(end["calibration"] - c) < 1e-3
     ]
     return f"{max(errors):.2g}" if errors else "the same"
+
+
+def stopping(seeds: Sequence[dict[str, Any]]) -> str:
+    """In how many runs early stopping fired, and how long free training took."""
+    told, silent = [], []
+    for name in STOP_EARLY:
+        if rows := stops(seeds, name):
+            epochs = [row["epochs"] for row in rows]
+            took = f"free training took {min(epochs)} to {max(epochs)} of at most {rows[0]['most']} epochs"
+            told.append(f"in {sum(row['fired'] for row in rows)} of {len(rows)} runs of {TITLES[name]} ({took})")
+        else:
+            silent.append(TITLES[name])
+    lines = [f"Early stopping fired {'; '.join(told)}."] if told else []
+    lines += [f"Whether early stopping fired is not recorded for {'; '.join(silent)}."] if silent else []
+    return " ".join(lines)
 
 
 def ends(seeds: Sequence[dict[str, Any]]) -> list[str]:

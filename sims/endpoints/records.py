@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from unilth.errors import UserError
+from unilth.sims.endpoints.nearest import STOP_EARLY
 from unilth.sims.endpoints.plan import PARTS
 from unilth.sims.records import read_json
 
 LARGEST = 4 * 2**20  # bytes of one record
+STOPPING = {"fired": bool, "epochs": int, "best_epoch": int, "most": int}  # of an end that stops early
 
 
 def file_name(network: str, data: str) -> str:
@@ -52,5 +54,26 @@ def read(folder: Path) -> list[dict[str, Any]]:
             raise UserError(f"{str(path)!r} is not a record of end points of schema 1: name a folder of such records")
         if not all(part in record for part in PARTS) or not isinstance(record.get("plan"), dict):
             raise UserError(f"{str(path)!r} lacks one of {', '.join(PARTS)}: measure it again with unilth endpoints")
+        if problem := misstopped(record["distances"]):
+            raise UserError(f"{str(path)!r} {problem}: measure it again with unilth endpoints")
         found.append(record)
     return found
+
+
+def misstopped(seeds: Any) -> str | None:
+    """What the ends of a record tell of early stopping and no run can have, as a part of a sentence; None where all
+    is well, or where nothing is told."""
+    key = "early_stopping"
+    try:
+        ends = [(end["name"], end[key]) for seed in seeds for end in seed["ends"] if key in end]
+    except (KeyError, TypeError):
+        return "has distances that are no list of seeds with named ends"
+    for end, told in ends:
+        if end not in STOP_EARLY:
+            return f"has {key} for the end {end!r}, which does not stop early"
+        if not isinstance(told, dict) or {name: type(value) for name, value in told.items()} != STOPPING:
+            return f"has {key} for {end!r} that is not {', '.join(STOPPING)}, each of its type"
+        epochs, best, most = told["epochs"], told["best_epoch"], told["most"]
+        if epochs < 1 or not 0 <= best <= epochs <= most or (best == epochs if told["fired"] else epochs < most):
+            return f"has {key} for {end!r} that no run can have"
+    return None

@@ -6,6 +6,7 @@ nothing: the verdict is then "undecided". What is only predicted to be no worse 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unilth.sims.endpoints.effects import CONFIRMED, CONTRADICTED, PART, UNDECIDED, Effect, Verdict, effect
-from unilth.sims.endpoints.nearest import TITLES, nearest
+from unilth.sims.endpoints.nearest import TITLES, nearest, stops
 
 EXACT, CLOSE, NEAR = 1e-6, 0.05, 0.2
 WORSE = 0.05  # an end that is at most so much worse counts as no worse
@@ -38,8 +39,9 @@ def verdicts(record: dict[str, Any]) -> tuple[Verdict, ...]:
         found += [forgetting([seed["forgetting"] for seed in seeds]), masks([seed["masks"] for seed in seeds])]
         found += [peak(ramps), shapes(ramps)]
     if pairs := record["distances"]:
-        found += [nearest(pairs), nearest(pairs, pruned=True)]
-        found += [rival(pairs, "unilth", "lth"), rival(pairs, "unidlth", "dlth")]
+        on_unilth = (nearest(pairs), nearest(pairs, pruned=True), rival(pairs, "unilth", "lth"))
+        found += [if_stopped(one, pairs, "unilth") for one in on_unilth]
+        found.append(if_stopped(rival(pairs, "unidlth", "dlth"), pairs, "unidlth"))
     names = dict.fromkeys(row["data"] for row in record["winners"])
     return (*found, *(winner(record["winners"], name) for name in names))
 
@@ -203,6 +205,20 @@ def rival(seeds: list[dict[str, Any]], one: str, other: str) -> Verdict:
         (loss, accuracy),
         (f"{one}-beats-{other}",),
     )
+
+
+def if_stopped(found: Verdict, seeds: Sequence[dict[str, Any]], name: str) -> Verdict:
+    """The verdict where early stopping fired in all runs of an end; otherwise the budget of epochs ended free training,
+    and whichever is better says nothing on early stopping."""
+    told = stops(seeds, name)
+    fired = sum(one["fired"] for one in told)
+    verdict = found.verdict
+    if not told:
+        verdict = f"{UNDECIDED}: whether early stopping fired is not recorded"
+    elif fired < len(told):
+        verdict = f"{UNDECIDED}: early stopping fired in {fired} of {len(told)} runs"
+    rule = f"{found.rule}; undecided unless early stopping fired in all runs of {TITLES[name]}"
+    return dataclasses.replace(found, verdict=verdict, rule=rule)
 
 
 def winner(rows: list[dict[str, Any]], name: str) -> Verdict:

@@ -15,7 +15,7 @@ from unilth.sims.endpoints.alignment import align, chain, permuted
 from unilth.sims.endpoints.batch_norm import measure_statistics
 from unilth.sims.endpoints.distances import apart, curvature, distances, functions, line, measured
 from unilth.sims.endpoints.ends import ENDS, Bench, Walk, held, matched
-from unilth.sims.endpoints.nearest import BASELINES, TITLES, is_matched
+from unilth.sims.endpoints.nearest import BASELINES, STOP_EARLY, TITLES, is_matched
 from unilth.sims.endpoints.plan import Plan
 from unilth.sims.streams import stream
 
@@ -154,6 +154,9 @@ def test_all_end_points_of_one_seed_on_very_little_data() -> None:
     sparse = {row["name"]: row["sparsity"] for row in found["ends"]}
     assert sparse["stopped"] == sparse["l2-weak"] == 0 and sparse["unilth"] == pytest.approx(0.9, abs=0.01)
     assert all(("kept" in row["sharpness"]) == (row["sparsity"] > 0) for row in found["ends"])
+    told = {row["name"]: row["early_stopping"] for row in found["ends"] if "early_stopping" in row}
+    assert tuple(told) == STOP_EARLY and not any(one["fired"] for one in told.values())  # no time for a patience of 5
+    assert all(one["epochs"] == one["most"] == (10 if name == "stopped" else 3) for name, one in told.items())
     assert len(found["pairs"]) == 45 and all(pair["aligned"]["units"] == 400 for pair in found["pairs"])
     assert all(pair["kl"] > 0 and 0 < pair["weights"] < 2.1 for pair in found["pairs"])
     assert all(len(pair["line"]) == 11 and pair["barrier"] >= 0 for pair in found["pairs"])
