@@ -23,6 +23,7 @@ import json
 import math
 import statistics
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,21 +64,25 @@ TRIES: Tries = {
 }
 
 
-def bases(campaign: Campaign, given: Tries) -> dict[str, RunSpec]:
+def bases(campaign: Campaign) -> dict[str, RunSpec]:
     """One run of each method; its others differ in sparsity and seed, or `main` refuses the campaign.
 
-    Without the campaign's choice of what the method's tries set, so that a campaign that is tuned has the tries that it
-    had before.
+    With what the campaign sets for all, without what it sets for single methods: a campaign that is tuned has the tries
+    that it had before.
     """
-    tried = {method: dict.fromkeys(itertools.chain.from_iterable(settings)) for method, settings in given.items()}
-    return {spec.recipe: dataclasses.replace(spec, **tried.get(spec.recipe, {})) for spec in campaign.specs}
+    run = tomllib.loads(campaign.text).get("run", {})
+    common = {key: value for key, value in run.items() if not isinstance(value, dict)}
+    return {
+        spec.recipe: RunSpec(spec.recipe, spec.network, spec.data, spec.sparsity, spec.seed, **common)
+        for spec in campaign.specs
+    }
 
 
 def tries(
     campaign: Campaign, sparsities: Iterable[float], seeds: Iterable[int], given: Tries
 ) -> dict[RunSpec, tuple[str, int]]:
     """Every run there is to do, with its method and the number of its try."""
-    one = bases(campaign, given)
+    one = bases(campaign)
     runs = {}
     for seed, sparsity, (method, settings) in itertools.product(seeds, sparsities, given.items()):
         for number, choice in enumerate(settings if method in one else ()):
@@ -164,10 +169,10 @@ def main() -> None:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on\n")
-    untried = [method for method in bases(campaign, given) if method not in rows]
+    untried = [method for method in bases(campaign) if method not in rows]
     show(rows, untried)
     if args.out:
-        base = {method: settings_of(spec) for method, spec in bases(campaign, given).items() if method in rows}
+        base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
         found = {"campaign": campaign.name, "sparsities": sparsities, "seeds": seeds, **made}
         found |= {"runs": base, "tries": rows, "untried": untried}
         args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -219,12 +219,14 @@ def test_tries_are_ranked_by_validation_accuracy_and_then_by_loss(program: Modul
 
 @of("tuning")
 def test_a_tuned_campaign_has_the_tries_that_it_had_before(program: ModuleType) -> None:
-    tuned = TUNED + '[run.l2]\nscope = "layer"\nl2 = 0.1\n[run.omp]\nrewind = "none"\n'
+    tuned = TUNED + '[run.l2]\nscope = "layer"\nl2 = 0.1\nrewind = "none"\n[run.omp]\nrounds = 2\n'
     before, after = (
         program.tries(parse(text, name="c", where="c"), [0.5], [100], program.TRIES) for text in (TUNED, tuned)
     )
-    assert before == after and program.bases(parse(tuned, name="c", where="c"), program.TRIES)["l2"].l2 is None
-    assert {spec.scope for spec in after if spec.recipe == "l2"} == {"global", "layer"}
+    assert before == after and len(after) == 1 * (2 + 8 + 8)
+    bases = program.bases(parse(tuned, name="c", where="c"))
+    assert bases == program.bases(parse(TUNED, name="c", where="c")) and bases["omp"].rounds is None
+    assert bases["omp"].epochs == 2, "what is set for all stays"
 
 
 @of("tuning")
