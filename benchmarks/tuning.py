@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9, 0.98])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101])
-    parser.add_argument("--l2", type=float, nargs="+", metavar="STRENGTH")
+    parser.add_argument("--l2", type=float, nargs=2, metavar="STRENGTH")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
@@ -149,7 +149,7 @@ def main() -> None:
             parser.error("--seeds has one of the campaign's own: choose others")
         if len({(spec.network, spec.data) for spec in campaign.specs}) > 1:
             parser.error("the campaign has several networks or data sets: tune for one at a time")
-        given = TRIES if args.l2 is None else {**TRIES, "l2": l2_tries(*dict.fromkeys(args.l2))}
+        given = TRIES if args.l2 is None else {**TRIES, "l2": l2_tries(*args.l2)}
         runs = tries(campaign, sparsities, seeds, given)
         if not runs:
             parser.error("no method of the campaign has settings to try")

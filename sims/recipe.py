@@ -202,6 +202,8 @@ class Recipe:
     tune_decay: float | None = None
 
     def __post_init__(self) -> None:
+        if self.tune_decay is not None and not (type(self.tune_decay) in (int, float) and 0 <= self.tune_decay <= 1e30):
+            raise UserError(f"Recipe: tune_decay must be a number from 0 (none) to 1e30, not {self.tune_decay!r}")
         if not isinstance(self.penalty, GrowingPenalty):
             if self.rounds.hard == "last":
                 raise UserError(

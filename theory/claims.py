@@ -87,8 +87,8 @@ CLAIMS: tuple[Claim, ...] = (
     _claim(
         "equal-to-ridge",
         ANALOGOUS,
-        "One L2 penalty a, centred at w0, reproduces the early-stopped weights: only if all nonzero eigenvalues with a "
-        "component of w*-w0 coincide.",
+        "One L2 penalty a, centred at w0, reproduces the early-stopped weights (flow, or every ελ < 1): only if all "
+        "nonzero eigenvalues with a component of w*-w0 coincide.",
         "holds if",
         "T1.3",
         """
@@ -112,8 +112,8 @@ CLAIMS: tuple[Claim, ...] = (
     _claim(
         "always-better",
         BETTER,
-        "The best stopping time beats the best ridge penalty on every problem: false. Given noise, signal and two "
-        "distinct eigenvalues ridge strictly wins if |β_i| does not increase with them. Here 5/6 < 0.8391.",
+        "The best stopping time beats the best ridge penalty on every problem: false. Given noise, two distinct "
+        "nonzero eigenvalues and signal along one, ridge strictly wins if |β_i| falls or stays. Here 5/6 < 0.8391.",
         "fails",
         "T5.2 T5.3 T3.4",
         """
@@ -125,8 +125,8 @@ CLAIMS: tuple[Claim, ...] = (
     _claim(
         "better-if-ordered",
         BETTER,
-        "Given noise, signal and two distinct eigenvalues, the best stopping time strictly beats the best ridge "
-        "penalty if ln(1+SNR_i)/s_i is nondecreasing in s_i. Here 7/8 < 0.8829.",
+        "Given noise, two distinct nonzero eigenvalues and signal along one, the best stopping time strictly beats the "
+        "best ridge penalty if ln(1+SNR_i)/s_i is nondecreasing in s_i. Here 7/8 < 0.8829.",
         "holds if",
         "T5.2 T5.3 T5.4 T5.7",
         """

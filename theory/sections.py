@@ -43,8 +43,9 @@ SECTIONS = (
 of the Hessian, an estimator goes a share $`1-r(\lambda)`$ of the way from the start to the minimiser.
 Gradient descent leaves the residual $`r=(1-\varepsilon\lambda)^k`$, gradient flow stopped at time $`t`$
 leaves $`e^{-t\lambda}`$, ridge with penalty $`a`$ leaves $`a/(\lambda+a)`$. The textbook says that the
-first *is* the last with $`a=1/(\varepsilon k)`$. No penalty makes it so, unless the nonzero eigenvalues
-along $`w^*-w_0`$ coincide (T1.3). But the flow and ridge with $`a=1/t`$ are never further apart than
+first *is* the last with $`a=1/(\varepsilon k)`$. While $`\varepsilon\lambda<1`$ no penalty makes it so, unless
+the nonzero eigenvalues along $`w^*-w_0`$ coincide (T1.3). But the flow and ridge with $`a=1/t`$ are never further
+apart than
 $`A_1<0.2037`$ of the way, $`k`$ steps with $`\varepsilon\lambda\le1`$ and ridge never further than $`D_k`$, which falls
 from $`\tfrac12`$ to $`A_1`$ (T1.4).""",
         "filters",
@@ -83,12 +84,12 @@ flow's constant; Nesterov's flow is a filter made of a Bessel function, that ove
         "comparison",
         "Does early stopping reach a better point?",
         r"""Both tuned, who wins? In direction $`i`$ the oracle stops at $`t^*_i=\ln(1+\mathrm{SNR}_i)/s_i`$ and
-penalises with $`a^*_i=\sigma^2/(nb_i)`$. Given noise, some signal and two distinct eigenvalues (otherwise
-it is a tie): if $`t^*_i`$ does not decrease with the eigenvalue, the best stopping time strictly beats every
-ridge penalty; if $`|\beta_i|`$ does not increase with it, the best penalty strictly beats every stopping
-time; in between either can happen. On a fixed design ridge is never more than 1.2039 times better (T3.7);
-early stopping can be better by any factor. And a rule that waits for the validation loss to stop
-decreasing need not find the good point.""",
+penalises with $`a^*_i=\sigma^2/(nb_i)`$. Given noise, two distinct nonzero eigenvalues and signal along
+one of these (otherwise it is a tie): if $`t^*_i`$ does not decrease with the eigenvalue, the best stopping
+time strictly beats every ridge penalty; if $`|\beta_i|`$ does not increase with it, the best penalty strictly
+beats every stopping time; in between either can happen. On a fixed design ridge is never more than
+1.2039 times better (T3.7); early stopping can be better by any factor. And a rule that waits for the
+validation loss to stop decreasing need not find the good point.""",
         "risk",
         "Exact risks for the two signals of T5.3: early stopping wins the first, ridge the second.",
     ),
@@ -133,7 +134,7 @@ time average of the path is the soft one (the lasso).""",
         10,
         "random-matrices",
         "Random matrices and linearised networks",
-        r"""With random features the worst case of section 3 becomes a typical one, 1.0402 (simulated). A network
+        r"""With random features the worst case of section 3 becomes a typical one, 1.0401 (simulated). A network
 that is linear in its parameters obeys everything above with the eigenvalues of its kernel.""",
     ),
 )

@@ -261,10 +261,10 @@ def test_tuning_runs_what_is_missing_and_says_what_was_not_tried(
     assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 1e20}]
     assert found["untried"] == ["dense", "omp"] and found["seeds"] == [100] and found["device"] == "cpu"
     assert found["runs"]["l2"]["epochs"] == 2 and found["versions"]["torch"] == torch.__version__
-    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--l2", "0.001", "0.001"])
+    monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1", "--l2", "0.001", "0.003"])
     program.main()
     last = capsys.readouterr()
-    assert last.out.count("\n# ") == 5 and "scope layer, l2 0.001, tune_l2 0.0\n" in last.out
+    assert last.out.count("\n# ") == 9 and "scope layer, l2 0.001, tune_l2 0.0\n" in last.out
     monkeypatch.setattr(program, "TRIES", {"l2": ({"l2": 0.001},)})
     monkeypatch.setattr(sys, "argv", [*given, "--seeds", "100", "--workers", "1"])
     program.main()

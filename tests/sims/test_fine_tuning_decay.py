@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ def test_what_is_no_strength_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     for value in (-1e-3, float("nan"), float("inf"), 1e31):
         with pytest.raises(UserError, match="tune_l2 must be"):
             RunSpec("unilth", tune_l2=value)
+    for value in (-1.0, float("nan"), "a", True):
+        with pytest.raises(UserError, match="tune_decay must be a number from 0"):
+            dataclasses.replace(zoo.row("omp").recipe, tune_decay=value)
     assert main(["find", "omp", "--tune-l2", "-1", "--out", str(tmp_path / "t")]) == 2
     assert "tune_l2 must be 0 (none) or positive" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "t").exists()
