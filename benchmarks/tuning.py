@@ -42,7 +42,7 @@ def product(**values: tuple) -> tuple[dict[str, Any], ...]:
 
 
 # What every method may choose beside two things of its own: weight decay in the fine-tuning, none or some. Only L2 and
-# DLTH have it in their rows, and it is worth as much as the differences between the methods.
+# DLTH have it in their rows, and it can be worth more than what methods differ by (results/README.md).
 DECAYS = (0.0, 0.001)
 
 
@@ -57,7 +57,7 @@ TRIES: Tries = {
     UNPRUNED: product(tune_l2=DECAYS),
     "omp": product(scope=("global", "layer"), rewind=("rate", "none"), tune_l2=DECAYS),
     "lth": product(scope=("global", "layer"), rounds=(3, 10), tune_l2=DECAYS),
-    "l2": l2_tries(0.0005, 0.002),
+    "l2": l2_tries(0.0005, 0.002),  # between 2e-4 and 5e-3, which were never best (results/tuning/l2-first-look.txt)
     "dlth": product(scope=("layer", "balanced"), ceiling=(0.1, 1.0), tune_l2=DECAYS),
     "unilth": product(scope=("global", "layer"), ceiling=(0.1, 1.0), tune_l2=DECAYS),
     "unidlth": product(scope=("layer", "balanced"), ceiling=(0.1, 1.0), tune_l2=DECAYS),

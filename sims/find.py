@@ -108,10 +108,8 @@ class Search:
 
     def _run(self) -> Ticket:
         recipe, rounds = self.recipe, self.recipe.rounds.number
-        finding = self.budget.epochs - round(self.budget.tune * self.budget.epochs)
-        pressing = isinstance(recipe.penalty, GrowingPenalty)
-        free_phases = rounds if rounds and recipe.rounds.free == "each" else 1
-        free = self._shares(finding // 2 if pressing else finding, free_phases)
+        finding, free = self.finding, self.free_epochs()
+        pressing, free_phases = isinstance(recipe.penalty, GrowingPenalty), len(free)
         if not rounds:
             self._free(0, free[0])
         for number, target in enumerate(recipe.rounds.targets(self.sparsity), start=1):
@@ -195,10 +193,17 @@ class Search:
             inside |= {name: kept} if share == 1 else masks.keep_largest(large, share)  # a layer may be empty already
         return inside
 
-    def _shares(self, epochs: int, parts: int) -> list[int]:
+    @property
+    def finding(self) -> int:
+        """The epochs before fine-tuning."""
+        return self.budget.epochs - round(self.budget.tune * self.budget.epochs)
+
+    def free_epochs(self) -> list[int]:
         """The most epochs of each free phase."""
-        most = self.recipe.stop.most
+        rounds, most = self.recipe.rounds, self.recipe.stop.most
+        parts = rounds.number if rounds.number and rounds.free == "each" else 1
         if most is None:
+            epochs = self.finding // 2 if isinstance(self.recipe.penalty, GrowingPenalty) else self.finding
             return [epochs * (part + 1) // parts - epochs * part // parts for part in range(parts)]
         if most * parts > self.budget.epochs:
             raise UserError(f"{parts} times {most} epochs of free training exceed the budget of {self.budget.epochs}")

@@ -8,13 +8,18 @@ from typing import Any
 from unilth.sims.records import Record
 
 
+def ran_out(epochs: int, best: int | None, patience: int) -> bool:
+    """Whether so many epochs of free training were enough for the patience, counted from the best one (None: none)."""
+    return epochs - (best or 0) >= patience
+
+
 def stopped(record: Record) -> int | None:
     """The epochs after which a stopping rule ended free training; None where it did not fire, or is not asked for."""
     patience = record["recipe"]["stop"].get("patience")
     first: dict[str, Any] = record["phases"][0] if record["phases"] else {"phase": ""}
     if _settles(record):
         return int(first["epochs"]) if first.get("settled") else None
-    if patience is None or first["phase"] != "free" or first["epochs"] - (first["best_epoch"] or 0) < patience:
+    if patience is None or first["phase"] != "free" or not ran_out(first["epochs"], first["best_epoch"], patience):
         return None
     return int(first["epochs"])
 

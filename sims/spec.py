@@ -32,8 +32,8 @@ class RunSpec:
     ``tune`` is the share of it that fine-tunes the finished ticket. The fields from ``patience`` on replace a choice of
     the recipe's row in the zoo where they are given (``None`` leaves the row as it is); a recipe that does not have
     the choice refuses it. ``tune_l2`` is the L2 strength of the fine-tuning, where it is not that of the recipe's other
-    phases. ``examples`` trains on a part of the data.
-    ``threads`` belongs to the spec because sums in another order end in other bits.
+    phases. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in another order end
+    in other bits.
     """
 
     recipe: str

@@ -14,6 +14,7 @@ from unilth.sims.endpoints.plan import Plan
 from unilth.sims.endpoints.section7 import SPARSITY, on
 from unilth.sims.find import Budget, Search
 from unilth.sims.masks import Mask
+from unilth.sims.shortfalls import ran_out
 from unilth.sims.stopping import EarlyStopping
 from unilth.sims.streams import stream
 from unilth.sims.training import Phase, evaluate, train
@@ -95,14 +96,15 @@ def walk(name: str, plan: Plan, data: Dataset, seed: int, bench: Bench) -> Walk:
     search = Search(recipe, network, data, SPARSITY, turned, budget, tick)
     mask, told = search.run().mask, None
     if isinstance(recipe.stop, EarlyStopping):
-        free, most = search.phases[0], (budget.epochs - round(budget.tune * budget.epochs)) // 2  # as `Search` shares
-        told = stopping(recipe.stop, free["epochs"], free["best_epoch"], most)
+        free = search.phases[0]
+        told = stopping(recipe.stop, free["epochs"], free["best_epoch"], search.free_epochs()[0])
     return Walk(states, [bench.loss(state) for state in states], mask, told)
 
 
 def stopping(rule: EarlyStopping, epochs: int, best: int | None, most: int) -> Stopping:
     """Whether patience ran out within the ``most`` epochs of free training, how many passed, which was restored."""
-    return {"fired": epochs - (best or 0) >= rule.patience, "epochs": epochs, "best_epoch": best or 0, "most": most}
+    fired = ran_out(epochs, best, rule.patience)
+    return {"fired": fired, "epochs": epochs, "best_epoch": best or 0, "most": most}
 
 
 def held(network: nn.Module) -> State:
