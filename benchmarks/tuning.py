@@ -28,6 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unilth.commands.sweep import shown_progress
 from unilth.errors import UserError
 from unilth.sims.campaign import UNPRUNED, Campaign, load
 from unilth.sims.records import Record
@@ -153,13 +154,13 @@ def main() -> None:
         runs = tries(campaign, sparsities, seeds, given)
         if not runs:
             parser.error("no method of the campaign has settings to try")
-        summary = sweep(
-            dataclasses.replace(campaign, name="tuning", specs=tuple(runs)), args.runs, workers=args.workers,
-            data_dir=args.data_dir, device=args.device,
-            progress=lambda now: print(f"\r{now.skipped + now.done} of {now.total} runs", end="", file=sys.stderr),
-        )  # fmt: skip
+        with shown_progress() as shown:
+            summary = sweep(
+                dataclasses.replace(campaign, name="tuning", specs=tuple(runs)), args.runs, workers=args.workers,
+                data_dir=args.data_dir, device=args.device, progress=shown, say=shown.say,
+            )  # fmt: skip
         for name, reason in summary.failed:
-            print(f"\n{name} failed: {reason}", file=sys.stderr)
+            print(f"{name} failed: {reason}", file=sys.stderr)
         stored = [(spec, Store(args.runs).finished(spec)) for spec in runs]
         records = {spec: record for spec, record in stored if record is not None}
         if not records:

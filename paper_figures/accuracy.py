@@ -162,11 +162,11 @@ def draw(table: Table) -> Figure:
     axes[0].set_yscale("function", functions=(stretched, unstretched))
     mean, half = 100 * table.numbers("mean"), 100 * np.nan_to_num(table.numbers("half"))
     lowest, highest = np.nanmin(np.nan_to_num(mean, nan=100) - half), np.nanmax(np.nan_to_num(mean, nan=0) + half)
-    axes[0].set_yticks(TICKS, [str(tick) for tick in TICKS])
+    bottom, top = limits(lowest, highest)
+    marks = marked(bottom, top)
+    axes[0].set_yticks(marks, [f"{tick:g}" for tick in marks])
     axes[0].yaxis.set_minor_locator(NullLocator())
-    bottom = max(0.0, lowest - 4)
-    top = unstretched(stretched(highest) + 0.15 * (stretched(highest) - stretched(bottom)))
-    axes[0].set_ylim(bottom, min(100.4, top))  # an interval may pass 100%, accuracy cannot
+    axes[0].set_ylim(bottom, top)
     for number, panel in enumerate(axes):
         panel.xaxis.set_tick_params(labelbottom=number + columns >= len(recipes))  # the last of its column
         panel.set_visible(number < len(recipes))
@@ -188,6 +188,24 @@ def stretched(accuracy: np.ndarray) -> np.ndarray:
 def unstretched(height: np.ndarray) -> np.ndarray:
     """The inverse of `stretched`."""
     return 101 - np.exp2(-height)
+
+
+def limits(lowest: float, highest: float) -> tuple[float, float]:
+    """Where the axis of accuracies in percent ends: a little beyond what is drawn, and no narrower than a point."""
+    lowest, highest = min(lowest, 100.0) - 0.5, highest + 0.5
+    room = 0.1 * float(stretched(highest) - stretched(lowest))
+    bottom, top = float(unstretched(stretched(lowest) - room)), float(unstretched(stretched(highest) + room))
+    return max(0.0, bottom), min(100.4, top)  # an interval may pass 100%, accuracy cannot
+
+
+def marked(bottom: float, top: float) -> list[float]:
+    """The accuracies that the axis names: three or more, wherever it lies."""
+    for step in (None, 5.0, 2.0, 1.0, 0.5, 0.2):
+        known = TICKS if step is None else np.arange(0, 100 + step / 2, step)
+        inside = [float(round(tick, 1)) for tick in known if bottom <= tick <= top]
+        if len(inside) >= 3:
+            break
+    return inside
 
 
 def place(sparsity: np.ndarray) -> np.ndarray:

@@ -256,7 +256,8 @@ def test_tuning_runs_what_is_missing_and_says_what_was_not_tried(
     program.main()
     first = capsys.readouterr()
     assert "[run.l2]\nl2 = 0.001\n" in first.out and "# not all of its runs ended well: l2 1e+20" in first.out
-    assert "# without any try: dense, omp" in first.out and "failed: " in first.err and "0 of 2 runs" in first.err
+    assert "# without any try: dense, omp" in first.out and "failed: " in first.err
+    assert "1/2 runs, " in first.err and "\r" not in first.err
     found = json.loads((tmp_path / "t.json").read_text())
     assert [row["settings"] for row in found["tries"]["l2"]] == [{"l2": 0.001}, {"l2": 1e20}]
     assert found["untried"] == ["dense", "omp"] and found["seeds"] == [100] and found["device"] == "cpu"

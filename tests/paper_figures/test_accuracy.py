@@ -143,6 +143,24 @@ def test_the_axis_goes_no_higher_than_it_has_to(make_runs: MakeRuns) -> None:
     assert 80.4 < low.axes[0].get_ylim()[1] < 85 and 100 < high.axes[0].get_ylim()[1] <= 100.4
 
 
+@pytest.mark.parametrize("level", [0.05, 0.3, 0.62, 0.843, 0.871, 0.96, 0.9985])
+@pytest.mark.parametrize("spread", [0.0, 0.0005, 0.01, 0.04])
+def test_wherever_the_accuracies_lie_the_axis_names_three_and_is_filled(
+    make_runs: MakeRuns, level: float, spread: float
+) -> None:
+    results = make_runs(accuracy=lambda spec: min(1.0, level + spread * (spec.seed + spec.sparsity)))
+    table = accuracy.data(results)
+    axes = accuracy.draw(table).axes[0]
+    bottom, top = axes.get_ylim()
+    named = [float(label.get_text()) for label in axes.get_yticklabels()]
+    assert [tick for tick in named if bottom <= tick <= top] == named and len(named) >= 3
+    mean, half = 100 * table.numbers("mean"), 100 * table.numbers("half")
+    low, high = max(0.0, (mean - half).min()), min(100.0, (mean + half).max())
+    assert bottom <= low < high + 1e-9 and high <= top
+    drawn = accuracy.stretched(np.array([bottom, low, high, top]))
+    assert drawn[1] - drawn[0] < 0.2 * (drawn[3] - drawn[0]) or low - bottom < 1, "an empty half below"
+
+
 def test_runs_without_an_accuracy_are_said_where_no_campaign_tells(make_runs: MakeRuns) -> None:
     results = make_runs(skip=lambda spec: spec.recipe == "unilth")
     for path in results.glob("lth-*seed1*/record.json"):
