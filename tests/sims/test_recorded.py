@@ -170,6 +170,9 @@ def test_the_readme_quotes_the_recorded_tables() -> None:
         }
         assert {recipe for recipe, lead in found.items() if lead} == set(leads), "who is above UniLTH at 90%"
         assert re.findall(r"[\d.]+ ± [\d.]+", said) == [found[recipe][0] for recipe in leads]
+    (said,) = re.findall(r"UniLTH ends above L2 by ([\d.]+ ± [\d.]+ points \(p [\d.]+\))", words)
+    conv = (root / "results" / "sweeps" / "conv-small-digits" / "table.md").read_text()
+    assert f"-{said[:11]}, p {said[-6:-1]} |" in conv.split("| l2 |")[2].splitlines()[0]
 
 
 TUNED = sorted((Path(__file__).parents[2] / "results" / "tuning").glob("*.json"))
@@ -200,4 +203,4 @@ def test_a_campaigns_settings_are_the_best_of_its_tries(path: Path) -> None:
 
 
 def test_there_are_tuned_campaigns() -> None:
-    assert {"mnist", "fashion-mnist", "digits"} == {path.stem for path in TUNED}
+    assert {"mnist", "fashion-mnist", "digits", "conv-small-digits"} == {path.stem for path in TUNED}
