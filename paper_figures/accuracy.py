@@ -180,21 +180,21 @@ def draw(table: Table) -> Figure:
     return figure
 
 
-def stretched(accuracy: np.ndarray) -> np.ndarray:
+def stretched(accuracy: np.ndarray | float) -> np.ndarray:
     """Where an accuracy in percent stands on the axis: halving the errors (plus one) moves up by the same step."""
     return -np.log2(np.maximum(101 - accuracy, 0.25))
 
 
-def unstretched(height: np.ndarray) -> np.ndarray:
+def unstretched(height: np.ndarray | float) -> np.ndarray:
     """The inverse of `stretched`."""
     return 101 - np.exp2(-height)
 
 
 def limits(lowest: float, highest: float) -> tuple[float, float]:
     """Where the axis of accuracies in percent ends: a little beyond what is drawn, and no narrower than a point."""
-    lowest, highest = min(lowest, 100.0) - 0.5, highest + 0.5
-    room = 0.1 * float(stretched(highest) - stretched(lowest))
-    bottom, top = float(unstretched(stretched(lowest) - room)), float(unstretched(stretched(highest) + room))
+    low, high = stretched(min(lowest, 100.0) - 0.5), stretched(highest + 0.5)
+    room = 0.1 * (high - low)
+    bottom, top = float(unstretched(low - room)), float(unstretched(high + room))
     return max(0.0, bottom), min(100.4, top)  # an interval may pass 100%, accuracy cannot
 
 
