@@ -37,7 +37,7 @@ every verdict follows from recorded numbers by the rule beside it. Brackets are 
 - Where the budget of epochs ended free training before early stopping fired, the numbers say nothing about early
   stopping. They are shown; the verdicts that rest on them are undecided.
 - L2, GReg-1 and DLTH keep their weight decay to the end, UniLTH, UniDLTH and LTH have none while they fine-tune: some
-  of a difference in test loss can come from there. In the tables of digits and Fashion-MNIST it is a choice of all.
+  of a difference in test loss can come from there. In the recorded tables that were tuned it is a choice of all.
 - An interval is Student's for a mean, so with 3 or 5 seeds it leans on values that are about normal. Nothing is
   corrected for the number of verdicts: of twenty intervals behind which there is nothing, one excludes 0.
 - The ladder and the calibration come from one start and have no interval. Only the loss that the top eigenvectors can

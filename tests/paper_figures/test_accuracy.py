@@ -143,7 +143,7 @@ def test_the_axis_goes_no_higher_than_it_has_to(make_runs: MakeRuns) -> None:
     assert 80.4 < low.axes[0].get_ylim()[1] < 85 and 100 < high.axes[0].get_ylim()[1] <= 100.4
 
 
-@pytest.mark.parametrize("level", [0.05, 0.3, 0.62, 0.843, 0.871, 0.96, 0.9985])
+@pytest.mark.parametrize("level", [0.001, 0.05, 0.3, 0.62, 0.843, 0.871, 0.96, 0.9985])
 @pytest.mark.parametrize("spread", [0.0, 0.0005, 0.01, 0.04])
 def test_wherever_the_accuracies_lie_the_axis_names_three_and_is_filled(
     make_runs: MakeRuns, level: float, spread: float
@@ -156,7 +156,7 @@ def test_wherever_the_accuracies_lie_the_axis_names_three_and_is_filled(
     assert [tick for tick in named if bottom <= tick <= top] == named and len(named) >= 3
     mean, half = 100 * table.numbers("mean"), 100 * table.numbers("half")
     low, high = max(0.0, (mean - half).min()), min(100.0, (mean + half).max())
-    assert bottom <= low < high + 1e-9 and high <= top
+    assert 0 <= bottom <= low < high + 1e-9 and high <= top
     drawn = accuracy.stretched(np.array([bottom, low, high, top]))
     assert drawn[1] - drawn[0] < 0.2 * (drawn[3] - drawn[0]) or low - bottom < 1, "an empty half below"
 

@@ -162,11 +162,11 @@ def test_the_readme_quotes_the_recorded_tables() -> None:
         ("mnist", ["l2"], re.findall(r"L2 ends above UniLTH at 90%, by (.*?) points", words)),
     ):
         table = (root / "results" / "sweeps" / name / "table.md").read_text()
-        differences = {line.split("|")[1].strip(): line for line in table.split("Difference to unilth")[1].splitlines()
-                       if line.startswith("| ")}  # fmt: skip
+        lines = table.split("Difference to unilth")[1].splitlines()
+        differences = [line.split("|") for line in lines if line.startswith("| ")]
         found = {
-            recipe: re.findall(r"\+([\d.]+ ± [\d.]+), p 0\.0[0-4]", line.split("|")[2])
-            for recipe, line in differences.items()
+            recipe.strip(): re.findall(r"\+([\d.]+ ± [\d.]+), p 0\.0[0-4]", at_90)
+            for _, recipe, at_90, *_ in differences
         }
         assert {recipe for recipe, lead in found.items() if lead} == set(leads), "who is above UniLTH at 90%"
         assert re.findall(r"[\d.]+ ± [\d.]+", said) == [found[recipe][0] for recipe in leads]
