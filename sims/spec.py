@@ -32,8 +32,9 @@ class RunSpec:
     ``tune`` is the share of it that fine-tunes the finished ticket. The fields from ``patience`` on replace a choice of
     the recipe's row in the zoo where they are given (``None`` leaves the row as it is); a recipe that does not have
     the choice refuses it. ``tune_l2`` is the L2 strength of the fine-tuning, where it is not that of the recipe's other
-    phases. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in another order end
-    in other bits.
+    phases. ``stop="last"`` is the recipe without its rule for stopping: free training has all epochs that it may have
+    and ends with its last. ``examples`` trains on a part of the data. ``threads`` belongs to the spec because sums in
+    another order end in other bits.
     """
 
     recipe: str
@@ -62,6 +63,7 @@ class RunSpec:
     augment: str | None = None
     examples: int | None = None
     tune_l2: float | None = None
+    stop: str | None = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(RunSpec)
@@ -91,6 +93,12 @@ class RunSpec:
                 raise UserError(f"{name} must be positive and at most 1e30, not {value}")
         if self.tune_l2 is not None and not 0 <= self.tune_l2 <= 1e30:
             raise UserError(f"tune_l2 must be 0 (none) or positive, and at most 1e30, not {self.tune_l2}")
+        if self.stop not in (None, "last"):
+            raise UserError(
+                f"stop must be 'last' (no stopping rule), not {self.stop!r}: leave it out for the recipe's own"
+            )
+        if self.stop and self.patience is not None:
+            raise UserError(f"stop 'last' waits for no validation loss: leave patience {self.patience} out")
         if self.control not in (None, "shuffled", "reinitialised"):
             raise UserError(f"control must be 'shuffled' or 'reinitialised', not {self.control!r}")
         for name, known in {"precision": ("float32", "bfloat16"), "augment": ("none", "standard")}.items():

@@ -25,7 +25,9 @@ LARGEST = 1e100  # a number above it is no measurement, and its square is no num
 LEVEL = 0.05  # below which readers will call a corrected p significant
 AXES = ("recipe", "network", "data", "sparsity", "seed")
 # what may be the setting of one recipe alone
-CHOICES = ("patience", "power", "ceiling", "l2", "l1", "rounds", "scope", "rewind", "score", "spare", "tune_l2")
+CHOICES = (
+    "patience", "power", "ceiling", "l2", "l1", "rounds", "scope", "rewind", "score", "spare", "tune_l2", "stop",
+)  # fmt: skip
 
 Values = dict[tuple[str, float], dict[int, float]]  # (recipe, sparsity) -> seed -> value
 

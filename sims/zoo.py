@@ -110,6 +110,10 @@ def recipe(spec: RunSpec) -> Recipe:
         if not isinstance(chosen.stop, EarlyStopping):
             raise refuse("patience", "does not stop early")
         chosen = dataclasses.replace(chosen, stop=dataclasses.replace(chosen.stop, patience=spec.patience))
+    if spec.stop is not None:
+        if not isinstance(chosen.stop, EarlyStopping | SettledMask):
+            raise refuse("stop", "has no stopping rule")
+        chosen = dataclasses.replace(chosen, stop=Epochs(chosen.stop.most))
     for key in ("power", "ceiling"):
         value = getattr(spec, key)
         if value is not None:

@@ -28,7 +28,7 @@ def test_every_field_moves_the_digest():
         "lr": 0.2, "momentum": 0.1, "tune": 0.1, "threads": 2, "patience": 1, "power": 3.0, "ceiling": 0.5, "l2": 1.0,
         "rounds": 2, "scope": "global", "rewind": "initial", "l1": 0.1, "score": "snip", "spare": True,
         "control": "shuffled", "precision": "bfloat16", "augment": "none", "examples": 100,
-        "tune_l2": 0.0,
+        "tune_l2": 0.0, "stop": "last",
     }  # fmt: skip
     assert others.keys() == {field.name for field in dataclasses.fields(RunSpec)}
     digests = {dataclasses.replace(spec, **{name: value}).digest() for name, value in others.items()}

@@ -141,6 +141,11 @@ def test_a_damaged_folder_is_refused_with_one_remedy(tmp_path: Path, file: str, 
 CHOSEN = {"rewind": "none", "score": "lamp", "spare": True, "rounds": 3, "scope": "erk"}
 
 
+def test_a_recipe_without_its_stopping_rule_is_said(tmp_path: Path) -> None:
+    stored(tmp_path, (omp(), {}), (RunSpec("unilth", sparsity=0.5, stop="last"), {}))
+    assert compare(tmp_path)[0].notes == ("settings of single recipes: unilth (stop last)",)
+
+
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_choice_of_a_recipe_is_said_with_the_recipe(tmp_path: Path, name: str) -> None:
     stored(tmp_path, (omp(), {}), (RunSpec("lth", sparsity=0.5, **{name: CHOSEN[name]}), {}))

@@ -90,6 +90,8 @@ class Args:
     """train on so many examples of the training data (drawn once and for all), not on all; the test data stay whole"""
     tune_l2: float | None = None
     """strength of the L2 penalty while fine-tuning, 0 for none; default what the recipe has in its other phases"""
+    stop: str | None = None
+    """last: without the recipe's stopping rule, free training to its last epoch, for an ablation"""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = field(default=None)
     """where data sets lie that do not ship with a dependency"""
 

@@ -1,0 +1,226 @@
+"""What early stopping is worth to a ticket: three ends of free training, everything else alike.
+
+    python benchmarks/early_stopping.py CAMPAIGN --runs DIR [--data-dir DIR] [--recipes unilth unidlth] [--workers 2]
+                                        [--device auto] [--out FILE.json]
+
+The paper says that early stopping lets training stop at a better point, from which the penalty then grows. Each run of
+the campaign whose recipe stops early is done with three ends of its free training, all with equal epochs in all:
+
+- *patience*: as the campaign has it. The weights of the best epoch (lowest validation loss) are restored, and epochs
+  that are left go to the penalty.
+- *best*: free training has all its epochs, then the weights of its best epoch are restored.
+- *last*: free training has all its epochs and goes on from its last (``stop = "last"``): no early stopping.
+
+*best* and *last* have the same free training (on a CPU bit for bit) and as many epochs in every phase, so that they
+differ by the point alone from which the penalty grows. *patience* leaves the penalty more epochs, and may have missed a
+later best epoch. Test accuracies are compared with *last*, paired by seed, over the seeds of which all three ends are
+there, with sign-flip p-values corrected (Holm) for all comparisons that are printed. The same command again goes on
+with what is missing in ``--runs``, a folder for this alone. Exit code 1 where a run failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tuning import made_by
+
+from unilth.commands.sweep import shown_progress
+from unilth.errors import UserError
+from unilth.sims import zoo
+from unilth.sims.campaign import Campaign, load
+from unilth.sims.records import REMEDY, Record
+from unilth.sims.results import Store, run_name
+from unilth.sims.shown import unshowable
+from unilth.sims.spec import RunSpec
+from unilth.sims.statistics import Difference, describe, holm, paired
+from unilth.sims.stopping import EarlyStopping
+from unilth.sims.sweep import sweep
+
+ENDS = ("patience", "best", "last")
+THERE = ("validation_loss_there", "validation_accuracy_percent_there")  # in the epoch that training goes on from
+Runs = Mapping[RunSpec, tuple[RunSpec, str]]  # what is run: the campaign's run that it is made of, its end
+
+
+def ends(campaign: Campaign, recipes: Iterable[str] | None) -> dict[RunSpec, tuple[RunSpec, str]]:
+    """Every run there is to do; UserError where the campaign has none that stop early, or several networks or data."""
+    if len({(spec.network, spec.data) for spec in campaign.specs}) > 1:
+        raise UserError("the campaign has several networks or data sets: make a campaign of one of them")
+    there = {spec.recipe for spec in campaign.specs if isinstance(zoo.recipe(spec).stop, EarlyStopping)}
+    for name in recipes or ():
+        if name not in there:
+            raise UserError(
+                f"no run of {name!r} in the campaign stops early on the validation loss, only {sorted(there) or 'none'}"
+            )
+    runs = {}
+    for spec in campaign.specs:
+        if spec.recipe in there and spec.recipe in (recipes or there):
+            if (spec.patience or 0) >= spec.epochs:
+                raise UserError(
+                    f"a patience of {spec.patience} never runs out in {spec.epochs} epochs: give a shorter one"
+                )
+            longest = dataclasses.replace(spec, patience=spec.epochs)  # cannot run out
+            for end, one in zip(ENDS, (spec, longest, without(spec)), strict=True):
+                runs[one] = (spec, end)
+    if not runs:
+        raise UserError("the campaign has no run that stops early on the validation loss")
+    return runs
+
+
+def without(spec: RunSpec) -> RunSpec:
+    """The same run without early stopping."""
+    return dataclasses.replace(spec, patience=None, stop="last")
+
+
+def measured(record: Record) -> dict[str, Any]:
+    """What is kept of a run: its free epochs, how good the one was that it goes on from, and what came of it."""
+    free = record["phases"][0]
+    if free["phase"] != "free" or free["epochs"] < 1:
+        raise UserError("free training had no epoch: give the campaign more epochs")
+    best = free["best_epoch"]
+    there = record["epochs"][: free["epochs"]][(best or free["epochs"]) - 1]
+    return {
+        "free_epochs": free["epochs"],
+        "best_epoch": best,
+        "validation_loss_there": float(there["validation_loss"]),
+        "validation_accuracy_percent_there": 100 * float(there["validation_accuracy"]),
+        "fired": record["stopping_epoch"] is not None,
+        "test_accuracy_percent": 100 * record["test"]["accuracy"],
+    }
+
+
+def collected(records: Mapping[RunSpec, Record], runs: Runs) -> list[dict[str, Any]]:
+    """One row for each recipe, sparsity, end and seed, in the campaign's order; UserError for a damaged record."""
+    rows = []
+    for one, (spec, end) in runs.items():
+        if one not in records:
+            continue
+        problem = unshowable(records[one])
+        try:
+            found = measured(records[one]) if problem is None else {}
+        except (KeyError, IndexError, TypeError):
+            problem = "has no epochs as a run writes them"
+        if problem:
+            raise UserError(f"the record of {run_name(one)} {problem}; {REMEDY}")
+        rows.append({"recipe": spec.recipe, "sparsity": spec.sparsity, "seed": spec.seed, "end": end} | found)
+    return rows
+
+
+def compared(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A cell for each recipe, sparsity and end: accuracies and the difference to *last*, with Holm's p.
+
+    All over the seeds of which the three ends are there: a run that diverged takes its pairs with it.
+    """
+    cells: dict[tuple[str, float], dict[str, dict[int, Mapping[str, Any]]]] = {}
+    for row in rows:
+        cell = cells.setdefault((row["recipe"], row["sparsity"]), {end: {} for end in ENDS})
+        cell[row["end"]][row["seed"]] = row
+    found, differences = [], []
+    for (recipe, sparsity), whole in cells.items():
+        seeds = sorted(set.intersection(*map(set, whole.values())))
+        cell = {end: {seed: whole[end][seed] for seed in seeds} for end in ENDS}
+        accuracy = {end: {seed: row["test_accuracy_percent"] for seed, row in cell[end].items()} for end in ENDS}
+        for end in ENDS:
+            mine = list(cell[end].values())
+            difference = paired(accuracy[end], accuracy["last"]) if end != "last" else None
+            found.append(
+                {
+                    "recipe": recipe, "sparsity": sparsity, "end": end,
+                    "accuracy": describe(list(accuracy[end].values())), "difference": difference,
+                    "free": [row["free_epochs"] for row in mine],
+                    "from": [row["best_epoch"] or row["free_epochs"] for row in mine],
+                    "there": [[row[key] for row in mine] for key in THERE],
+                }
+            )  # fmt: skip
+            if difference is not None and difference.p is not None:
+                differences.append((len(found) - 1, difference.p))
+    for (place, _), p in zip(differences, holm([p for _, p in differences]), strict=True):
+        found[place]["p"] = p
+    return found
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown of `compared`."""
+    lines = [
+        "| recipe | sparsity | end | free epochs | goes on at | loss there | right there, % | ticket, % | less last |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell in compared(rows):
+        accuracy = cell["accuracy"]
+        spread = "" if accuracy.half is None else f" ± {accuracy.half:.2f}"
+        loss, right = cell["there"]
+        there = f"{statistics.fmean(loss):.3f} | {statistics.fmean(right):.2f}" if loss else "– | –"
+        lines.append(
+            f"| {cell['recipe']} | {cell['sparsity']:g} | {cell['end']} | {span(cell['free'])} | {span(cell['from'])} "
+            f"| {there} | {'–' if accuracy.mean is None else f'{accuracy.mean:.2f}'}{spread} "
+            f"| {said(cell['difference'], cell.get('p'))} |"
+        )
+    return "\n".join(lines)
+
+
+def span(epochs: Iterable[int]) -> str:
+    """``9 to 14``, or one number where all are alike."""
+    found = sorted(set(epochs))
+    return "–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def said(difference: Difference | None, p: float | None) -> str:
+    """``+0.12 ± 0.20, p 0.3``."""
+    if difference is None or difference.mean is None or p is None:
+        return ""
+    half = "" if difference.half is None else f" ± {difference.half:.2f}"
+    return f"{difference.mean:+.2f}{half}, p {p:.2g}"
+
+
+def main() -> None:
+    """Run what is missing, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("campaign")
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--recipes", nargs="+")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
+        parser.error(f"--out {str(args.out)!r} cannot be written: name a file in a folder that is there")
+    try:
+        campaign = load(args.campaign)
+        runs = ends(campaign, args.recipes)
+        with shown_progress() as shown:
+            summary = sweep(
+                dataclasses.replace(campaign, name="early-stopping", specs=tuple(runs)), args.runs,
+                workers=args.workers, data_dir=args.data_dir, device=args.device, progress=shown, say=shown.say,
+            )  # fmt: skip
+        for name, reason in summary.failed:
+            print(f"{name} failed: {reason}", file=sys.stderr)
+        stored = [(spec, Store(args.runs).finished(spec)) for spec in runs]
+        records = {spec: record for spec, record in stored if record is not None}
+        if not records:
+            parser.error("every run failed")
+        rows, made = collected(records, runs), made_by(records.values())
+    except UserError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on\n")
+    print(table(rows))
+    if args.out:
+        failed = [name for name, _ in summary.failed]
+        found = {"campaign": campaign.name, "text": campaign.text, **made, "failed": failed, "runs": rows}
+        try:
+            args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            parser.error(f"--out {str(args.out)!r} cannot be written ({error.strerror}); the runs are kept")
+    if summary.failed:
+        parser.exit(1, f"{len(summary.failed)} of {len(runs)} runs failed\n")
+
+
+if __name__ == "__main__":
+    main()
