@@ -115,7 +115,15 @@ def test_the_help_of_sweep_names_every_campaign(capsys: pytest.CaptureFixture[st
 
 
 def test_the_shipped_campaigns_are_what_the_documentation_says() -> None:
-    small = {"digits", "digits-quick", "zoo-digits", "conv-small-digits", "mnist", "fashion-mnist"}
+    small = {
+        "digits",
+        "digits-quick",
+        "zoo-digits",
+        "conv-small-digits",
+        "mnist",
+        "fashion-mnist",
+        "cifar10-resnet20-part",
+    }
     large = {f"cifar{classes}-{what}" for classes in (10, 100) for what in ("resnet20-short", "resnet20", "deep")}
     assert set(shipped()) == small | large
     for what in ("resnet20-short", "resnet20", "deep"):  # the two data sets are compared in the same way

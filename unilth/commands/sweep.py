@@ -33,8 +33,8 @@ class Args:
 
     campaign: tyro.conf.Positional[str]
     """path of a TOML file, or the name of a campaign that comes with unilth: digits, digits-quick, zoo-digits, mnist,
-    fashion-mnist, conv-small-digits, cifar10-resnet20-short, cifar100-resnet20-short, cifar10-resnet20, cifar10-deep,
-    cifar100-resnet20, cifar100-deep"""
+    fashion-mnist, conv-small-digits, cifar10-resnet20-part, cifar10-resnet20-short, cifar100-resnet20-short,
+    cifar10-resnet20, cifar10-deep, cifar100-resnet20, cifar100-deep"""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """directory for the runs; default out/ and the campaign's name"""
     workers: int | None = None
