@@ -43,7 +43,7 @@ def product(**values: tuple) -> tuple[dict[str, Any], ...]:
 
 
 # What every method may choose beside two things of its own: weight decay in the fine-tuning, none or some. Only L2 and
-# DLTH have it in their rows, and it can be worth more than what methods differ by (results/README.md).
+# DLTH have it in their rows, and it can be worth more than what methods differ by (results/tuning/README.md).
 DECAYS = (0.0, 0.001)
 
 

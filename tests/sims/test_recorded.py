@@ -146,33 +146,79 @@ def test_there_are_recorded_tables() -> None:
     assert RESULTS
 
 
-def test_the_readme_quotes_the_recorded_tables() -> None:
-    """Each row of its first table stands in the digits' recorded one, each cell of the second in CIFAR-10's."""
-    root = Path(__file__).parents[2]
-    section = (root / "README.md").read_text().split("## What tickets reach")[1].split("\n## ")[0]
-    names = ("digits", "cifar10-resnet20-short")
-    digits, cifar = ((root / "results" / "sweeps" / name / "table.md").read_text() for name in names)
-    *rows, last = [line for line in section.splitlines() if line.startswith("|") and "±" in line]
+ROOT = Path(__file__).parents[2]
+
+
+def differences_of(campaign: str) -> dict[tuple[str, str], str]:
+    """Of a campaign's table: recipe and sparsity, and the difference to UniLTH, in bold where p < 0.05."""
+    text = table_of(campaign).split("Difference to unilth")[1]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    found = {}
+    for recipe, *cells in rows:
+        for sparsity, cell in zip(head[1:], cells, strict=True):
+            difference, p = cell.split(", p ")
+            found[recipe, sparsity] = f"**{difference}**" if float(p) < 0.05 else difference
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_an_overview_quotes_the_recorded_tables(page: str) -> None:
+    """Every cell, and what is in bold; every campaign is in it, none has a row that flatters more than its others."""
+    text = (ROOT / page).read_text().split("| campaign | sparsity |")[1].split("\n\n")[0]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in f"campaign | sparsity |{text}".splitlines()]
+    named = {"one-shot magnitude": "omp", "LTH": "lth", "L2": "l2", "DLTH": "dlth", "UniDLTH": "unidlth"}
+    assert head[2:] == list(named)
+    for campaign, sparsity, *cells in rows:
+        found = differences_of(campaign)
+        assert cells == [found.get((recipe, sparsity), "–") for recipe in named.values()], (campaign, sparsity)
+    unpaired = {"zoo-digits"} | ({"digits"} if page == "README.md" else set())  # digits has a table of its own there
+    shown = {(campaign, sparsity) for campaign, sparsity, *_ in rows}
+    assert {campaign for campaign, _ in shown} == {folder.name for folder in RESULTS} - unpaired
+    for campaign in {campaign for campaign, _ in shown} - {"digits"}:  # five sparsities, of which two are shown
+        assert {sparsity for name, sparsity in shown if name == campaign} == {s for _, s in differences_of(campaign)}
+
+
+def test_the_overviews_words_are_those_of_its_numbers() -> None:
+    """Who is measurably above or below UniLTH, as README.md and results/README.md say it in words."""
+    above = {(name, recipe, sparsity) for name, recipe, sparsity, cell in bold() if cell.startswith("**+")}
+    assert above == {
+        ("mnist", "l2", "0.9"), ("fashion-mnist", "l2", "0.9"), ("fashion-mnist", "lth", "0.9"),
+        ("cifar10-resnet20-part", "l2", "0.9"), ("cifar10-resnet20-part", "omp", "0.9"),
+    }  # fmt: skip
+    below = {(name, recipe, sparsity) for name, recipe, sparsity, cell in bold() if cell.startswith("**-")}
+    assert {place for place in below if place[1] in ("omp", "lth", "l2")} == {("conv-small-digits", "l2", "0.98")}
+    words = " ".join((ROOT / "results" / "README.md").read_text().split())
+    part, short = differences_of("cifar10-resnet20-part"), differences_of("cifar10-resnet20-short")
+    leads = [part["l2", "0.9"].strip("*+"), part["omp", "0.9"].strip("*+")]
+    assert f"end above UniLTH, by {leads[0]} (p 0.031) and {leads[1]} points (p 0.023)" in words
+    assert f"with each of 3 seeds, by {short['l2', '0.9'].strip('+')} points" in words
+    lth = re.findall(r"\| lth .*p (0\.\d+) \|$", table_of("mnist").split("Difference")[1], re.MULTILINE)
+    assert lth == ["0.059"] and "LTH (on MNIST barely not: p 0.059)" in words
+
+
+def bold() -> list[tuple[str, str, str, str]]:
+    """Campaign, recipe, sparsity and cell of every difference with p < 0.05."""
+    names = [folder.name for folder in RESULTS if folder.name != "zoo-digits"]
+    cells = [(name, *place, cell) for name in names for place, cell in differences_of(name).items()]
+    return [found for found in cells if found[-1].startswith("**")]
+
+
+def table_of(campaign: str) -> str:
+    return (ROOT / "results" / "sweeps" / campaign / "table.md").read_text()
+
+
+def test_the_readme_quotes_the_digits() -> None:
+    section = (ROOT / "README.md").read_text().split("## What tickets reach")[1].split("\n\n| campaign")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|") and "±" in line]
+    digits = table_of("digits")
     assert len(rows) == 6 and all(row.split("|", 2)[2] in digits for row in rows)
-    cells = re.findall(r"[\d.]+ ± [\d.]+", last)
-    assert len(cells) == 7 and all(f"| {cell} |" in cifar for cell in cells)
-    words = " ".join(section.split())
-    for name, leads, (said,) in (
-        ("fashion-mnist", ["l2", "lth"], re.findall(r"L2 and LTH end above UniLTH at 90%, by (.*?) points", words)),
-        ("mnist", ["l2"], re.findall(r"L2 ends above UniLTH at 90%, by (.*?) points", words)),
-    ):
-        table = (root / "results" / "sweeps" / name / "table.md").read_text()
-        lines = table.split("Difference to unilth")[1].splitlines()
-        differences = [line.split("|") for line in lines if line.startswith("| ")]
-        found = {
-            recipe.strip(): re.findall(r"\+([\d.]+ ± [\d.]+), p 0\.0[0-4]", at_90)
-            for _, recipe, at_90, *_ in differences
-        }
-        assert {recipe for recipe, lead in found.items() if lead} == set(leads), "who is above UniLTH at 90%"
-        assert re.findall(r"[\d.]+ ± [\d.]+", said) == [found[recipe][0] for recipe in leads]
-    (said,) = re.findall(r"UniLTH ends above L2 at 98%, by ([\d.]+ ± [\d.]+) points", words)
-    conv = (root / "results" / "sweeps" / "conv-small-digits" / "table.md").read_text()
-    assert re.search(rf"\| -{said}, p 0\.0[0-4]\d* \|$", conv.split("\n| l2 |")[2].splitlines()[0])
+
+
+@pytest.mark.parametrize(("name", "count"), [("cifar10-resnet20-part", 4), ("cifar10-resnet20-short", 7)])
+def test_the_campaigns_page_quotes_cifar(name: str, count: int) -> None:
+    text = (ROOT / "results" / "sweeps" / "README.md").read_text().split(f"## {name}\n")[1].split("\n## ")[0]
+    (cells,) = [found for line in text.splitlines() if len(found := re.findall(r"[\d.]+ ± [\d.]+", line)) == count]
+    assert all(f"| {cell} |" in table_of(name) for cell in cells)
 
 
 TUNED = sorted((Path(__file__).parents[2] / "results" / "tuning").glob("*.json"))
