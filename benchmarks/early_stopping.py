@@ -4,7 +4,8 @@
                                         [--device auto] [--out FILE.json]
 
 The paper says that early stopping lets training stop at a better point, from which the penalty then grows. Each run of
-the campaign whose recipe stops early is done with three ends of its free training, all with equal epochs in all:
+the campaign whose recipe stops early is done with three ends of its free training (before the penalty), all with equal
+epochs in all:
 
 - *patience*: as the campaign has it. The weights of the best epoch (lowest validation loss) are restored, and epochs
   that are left go to the penalty.
@@ -12,10 +13,11 @@ the campaign whose recipe stops early is done with three ends of its free traini
 - *last*: free training has all its epochs and goes on from its last (``stop = "last"``): no early stopping.
 
 *best* and *last* have the same free training (on a CPU bit for bit) and as many epochs in every phase, so that they
-differ by the point alone from which the penalty grows. *patience* leaves the penalty more epochs, and may have missed a
-later best epoch. Test accuracies are compared with *last*, paired by seed, over the seeds of which all three ends are
-there, with sign-flip p-values corrected (Holm) for all comparisons that are printed. The same command again goes on
-with what is missing in ``--runs``, a folder for this alone. Exit code 1 where a run failed.
+differ by the point alone from which the penalty grows: one that is earlier, and trained less. *patience* leaves the
+penalty more epochs, and may have missed a later best epoch. Test accuracies and losses of the tickets are compared with
+*last*, paired by seed, over the seeds of which all three ends are there, with sign-flip p-values corrected (Holm) for
+all comparisons that are printed. The same command again goes on with what is missing in ``--runs``, a folder for this
+alone. Exit code 1 where a run failed.
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ from unilth.sims.records import REMEDY, Record
 from unilth.sims.results import Store, run_name
 from unilth.sims.shown import unshowable
 from unilth.sims.spec import RunSpec
-from unilth.sims.statistics import Difference, describe, holm, paired
+from unilth.sims.statistics import Cell, Difference, describe, holm, paired
 from unilth.sims.stopping import EarlyStopping
 from unilth.sims.sweep import sweep
+from unilth.sims.table import LEVEL
 
 ENDS = ("patience", "best", "last")
 THERE = ("validation_loss_there", "validation_accuracy_percent_there")  # in the epoch that training goes on from
+CAME = {"test_accuracy_percent": 2, "test_loss": 3}  # what came of it, and with how many decimals it is printed
 Runs = Mapping[RunSpec, tuple[RunSpec, str]]  # what is run: the campaign's run that it is made of, its end
 
 
@@ -92,6 +96,7 @@ def measured(record: Record) -> dict[str, Any]:
         "validation_accuracy_percent_there": 100 * float(there["validation_accuracy"]),
         "fired": record["stopping_epoch"] is not None,
         "test_accuracy_percent": 100 * record["test"]["accuracy"],
+        "test_loss": float(record["test"]["loss"]),
     }
 
 
@@ -113,7 +118,7 @@ def collected(records: Mapping[RunSpec, Record], runs: Runs) -> list[dict[str, A
 
 
 def compared(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A cell for each recipe, sparsity and end: accuracies and the difference to *last*, with Holm's p.
+    """A cell for each recipe, sparsity and end: what came of it, and how that differs from *last*, with Holm's p.
 
     All over the seeds of which the three ends are there: a run that diverged takes its pairs with it.
     """
@@ -121,47 +126,51 @@ def compared(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         cell = cells.setdefault((row["recipe"], row["sparsity"]), {end: {} for end in ENDS})
         cell[row["end"]][row["seed"]] = row
-    found, differences = [], []
+    found: list[dict[str, Any]] = []
     for (recipe, sparsity), whole in cells.items():
         seeds = sorted(set.intersection(*map(set, whole.values())))
-        cell = {end: {seed: whole[end][seed] for seed in seeds} for end in ENDS}
-        accuracy = {end: {seed: row["test_accuracy_percent"] for seed, row in cell[end].items()} for end in ENDS}
         for end in ENDS:
-            mine = list(cell[end].values())
-            difference = paired(accuracy[end], accuracy["last"]) if end != "last" else None
-            found.append(
-                {
-                    "recipe": recipe, "sparsity": sparsity, "end": end,
-                    "accuracy": describe(list(accuracy[end].values())), "difference": difference,
-                    "free": [row["free_epochs"] for row in mine],
-                    "from": [row["best_epoch"] or row["free_epochs"] for row in mine],
-                    "there": [[row[key] for row in mine] for key in THERE],
-                }
-            )  # fmt: skip
-            if difference is not None and difference.p is not None:
-                differences.append((len(found) - 1, difference.p))
-    for (place, _), p in zip(differences, holm([p for _, p in differences]), strict=True):
-        found[place]["p"] = p
+            mine = [whole[end][seed] for seed in seeds]
+            one = {"recipe": recipe, "sparsity": sparsity, "end": end, "difference": {}, "p": {}}
+            one["free"] = [row["free_epochs"] for row in mine]
+            one["from"] = [row["best_epoch"] or row["free_epochs"] for row in mine]
+            one["there"] = [[row[key] for row in mine] for key in THERE]
+            one["came"] = {key: describe([row[key] for row in mine]) for key in CAME}
+            for key in CAME if end != "last" else ():
+                last = {seed: whole["last"][seed][key] for seed in seeds}
+                one["difference"][key] = paired({seed: whole[end][seed][key] for seed in seeds}, last)
+            found.append(one)
+    made = [
+        (cell["p"], key, difference.p)
+        for cell in found
+        for key, difference in cell["difference"].items()
+        if difference.p is not None
+    ]
+    for (adjusted, key, _), p in zip(made, holm([p for _, _, p in made]), strict=True):
+        adjusted[key] = p
     return found
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown of `compared`."""
-    lines = [
-        "| recipe | sparsity | end | free epochs | goes on at | loss there | right there, % | ticket, % | less last |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """Markdown of `compared`; in bold where a corrected p is below 0.05."""
+    names = ("recipe", "sparsity", "end", "epochs before the penalty", "goes on from epoch", "validation loss there",
+             "accuracy there, %", "ticket's accuracy, %", "minus last", "ticket's loss", "minus last")  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", f"| --- | ---: | --- |{' ---: |' * 8}"]
     for cell in compared(rows):
-        accuracy = cell["accuracy"]
-        spread = "" if accuracy.half is None else f" ± {accuracy.half:.2f}"
-        loss, right = cell["there"]
-        there = f"{statistics.fmean(loss):.3f} | {statistics.fmean(right):.2f}" if loss else "– | –"
-        lines.append(
-            f"| {cell['recipe']} | {cell['sparsity']:g} | {cell['end']} | {span(cell['free'])} | {span(cell['from'])} "
-            f"| {there} | {'–' if accuracy.mean is None else f'{accuracy.mean:.2f}'}{spread} "
-            f"| {said(cell['difference'], cell.get('p'))} |"
-        )
+        texts = [cell["recipe"], f"{cell['sparsity']:g}", cell["end"], span(cell["free"]), span(cell["from"])]
+        for values, digits in zip(cell["there"], (3, 2), strict=True):
+            texts.append(f"{statistics.fmean(values):.{digits}f}" if values else "–")
+        for key, digits in CAME.items():
+            texts.append(spread(cell["came"][key], digits))
+            texts.append(said(cell["difference"].get(key), cell["p"].get(key), digits))
+        lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def spread(cell: Cell, digits: int) -> str:
+    """``85.71 ± 0.12``: a mean and half of its 95% interval, where there is one."""
+    half = "" if cell.half is None else f" ± {cell.half:.{digits}f}"
+    return "–" if cell.mean is None else f"{cell.mean:.{digits}f}{half}"
 
 
 def span(epochs: Iterable[int]) -> str:
@@ -170,12 +179,13 @@ def span(epochs: Iterable[int]) -> str:
     return "–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
-def said(difference: Difference | None, p: float | None) -> str:
+def said(difference: Difference | None, p: float | None, digits: int) -> str:
     """``+0.12 ± 0.20, p 0.3``."""
     if difference is None or difference.mean is None or p is None:
         return ""
-    half = "" if difference.half is None else f" ± {difference.half:.2f}"
-    return f"{difference.mean:+.2f}{half}, p {p:.2g}"
+    half = "" if difference.half is None else f" ± {difference.half:.{digits}f}"
+    text = f"{difference.mean:+.{digits}f}{half}, p {p:.2g}"
+    return f"**{text}**" if p < LEVEL else text
 
 
 def main() -> None:
