@@ -98,6 +98,21 @@ def test_ends_are_compared_with_the_last_by_seed(program: ModuleType) -> None:
     assert program.table(rows[:1]).count("| – | – | – | – | – |  | – |  |") == 3
 
 
+@pytest.mark.parametrize(("best", "loss"), [(2, 0.2), (None, 0.3)])
+def test_what_is_kept_is_of_the_epoch_that_training_goes_on_from(
+    program: ModuleType, best: int | None, loss: float
+) -> None:
+    epochs = [{"validation_loss": value, "validation_accuracy": 1 - value} for value in (0.4, 0.2, 0.3, 0.1)]
+    record = {"phases": [{"phase": "free", "epochs": 3, "best_epoch": best}], "epochs": epochs, "stopping_epoch": None,
+              "test": {"accuracy": 0.5, "loss": 2}}  # fmt: skip
+    kept = program.measured(record)
+    assert (kept["validation_loss_there"], kept["best_epoch"], kept["test_loss"]) == (loss, best, 2.0)
+    assert kept["validation_accuracy_percent_there"] == pytest.approx(100 * (1 - loss))
+    record["phases"][0]["epochs"] = 0
+    with pytest.raises(UserError, match="free training had no epoch"):
+        program.measured(record)
+
+
 def test_it_runs_what_is_missing_and_keeps_every_run(
     program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
