@@ -249,3 +249,6 @@ def test_the_readmes_words_are_those_of_the_runs(program: ModuleType) -> None:
     at_90, at_98 = (cell["difference"]["test_loss"] for cell in ours)
     assert f"lower by {-at_90.mean:.3f} ± {at_90.half:.3f} and {-at_98.mean:.3f} ± {at_98.half:.3f}" in words
     assert all(cell["p"]["test_loss"] < 0.05 for cell in ours)
+    mnist = cells["mnist", 0.9, "unilth", "best"]
+    loss, p = mnist["difference"]["test_loss"], mnist["p"]["test_loss"]
+    assert f"higher, by {loss.mean:.3f} ± {loss.half:.3f} (p {p:.2g})" in words and p < 0.05
