@@ -22,28 +22,20 @@ alone. Exit code 1 where a run failed.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import statistics
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from tuning import made_by
+from comparison import check_out, finished, options, write
 
-from unilth.commands.sweep import shown_progress
 from unilth.errors import UserError
 from unilth.sims import zoo
 from unilth.sims.campaign import Campaign, load
-from unilth.sims.records import REMEDY, Record
-from unilth.sims.results import Store, run_name
-from unilth.sims.shown import unshowable
+from unilth.sims.records import Record
 from unilth.sims.spec import RunSpec
 from unilth.sims.statistics import Cell, Difference, describe, holm, paired
 from unilth.sims.stopping import EarlyStopping
-from unilth.sims.sweep import sweep
 from unilth.sims.table import LEVEL
 
 ENDS = ("patience", "best", "last")
@@ -84,37 +76,31 @@ def without(spec: RunSpec) -> RunSpec:
 
 def measured(record: Record) -> dict[str, Any]:
     """What is kept of a run: its free epochs, how good the one was that it goes on from, and what came of it."""
-    free = record["phases"][0]
-    if free["phase"] != "free" or free["epochs"] < 1:
+    free = next(iter(record["phases"]), {"phase": "none"})
+    best = free.get("best_epoch")
+    if free["phase"] != "free" or not 1 <= (best or free["epochs"]) <= free["epochs"] <= len(record["epochs"]):
         raise UserError("free training had no epoch: give the campaign more epochs")
-    best = free["best_epoch"]
-    there = record["epochs"][: free["epochs"]][(best or free["epochs"]) - 1]
+    there, test = record["epochs"][(best or free["epochs"]) - 1], record["test"]
+    if None in (there["validation_loss"], test["loss"]):
+        raise UserError("a loss is not finite: lower the campaign's lr")
     return {
         "free_epochs": free["epochs"],
         "best_epoch": best,
         "validation_loss_there": float(there["validation_loss"]),
         "validation_accuracy_percent_there": 100 * float(there["validation_accuracy"]),
         "fired": record["stopping_epoch"] is not None,
-        "test_accuracy_percent": 100 * record["test"]["accuracy"],
-        "test_loss": float(record["test"]["loss"]),
+        "test_accuracy_percent": 100 * test["accuracy"],
+        "test_loss": float(test["loss"]),
     }
 
 
 def collected(records: Mapping[RunSpec, Record], runs: Runs) -> list[dict[str, Any]]:
-    """One row for each recipe, sparsity, end and seed, in the campaign's order; UserError for a damaged record."""
-    rows = []
-    for one, (spec, end) in runs.items():
-        if one not in records:
-            continue
-        problem = unshowable(records[one])
-        try:
-            found = measured(records[one]) if problem is None else {}
-        except (KeyError, IndexError, TypeError):
-            problem = "has no epochs as a run writes them"
-        if problem:
-            raise UserError(f"the record of {run_name(one)} {problem}; {REMEDY}")
-        rows.append({"recipe": spec.recipe, "sparsity": spec.sparsity, "seed": spec.seed, "end": end} | found)
-    return rows
+    """One row for each recipe, sparsity, end and seed, in the campaign's order."""
+    return [
+        {"recipe": spec.recipe, "sparsity": spec.sparsity, "seed": spec.seed, "end": end} | measured(records[one])
+        for one, (spec, end) in runs.items()
+        if one in records
+    ]
 
 
 def compared(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -190,46 +176,24 @@ def said(difference: Difference | None, p: float | None, digits: int) -> str:
 
 def main() -> None:
     """Run what is missing, compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("campaign")
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--data-dir", type=Path)
+    parser = options(__doc__)
     parser.add_argument("--recipes", nargs="+")
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
-        parser.error(f"--out {str(args.out)!r} cannot be written: name a file in a folder that is there")
     try:
+        check_out(args.out)
         campaign = load(args.campaign)
         runs = ends(campaign, args.recipes)
-        with shown_progress() as shown:
-            summary = sweep(
-                dataclasses.replace(campaign, name="early-stopping", specs=tuple(runs)), args.runs,
-                workers=args.workers, data_dir=args.data_dir, device=args.device, progress=shown, say=shown.say,
-            )  # fmt: skip
-        for name, reason in summary.failed:
-            print(f"{name} failed: {reason}", file=sys.stderr)
-        stored = [(spec, Store(args.runs).finished(spec)) for spec in runs]
-        records = {spec: record for spec, record in stored if record is not None}
-        if not records:
-            parser.error("every run failed")
-        rows, made = collected(records, runs), made_by(records.values())
+        records, made, failed = finished(campaign, "early-stopping", runs, args)
+        rows = collected(records, runs)
+        print(table(rows))
+        if args.out:
+            write(args.out, {"campaign": campaign.name, "text": campaign.text, **made, "failed": failed, "runs": rows})
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on\n")
-    print(table(rows))
-    if args.out:
-        failed = [name for name, _ in summary.failed]
-        found = {"campaign": campaign.name, "text": campaign.text, **made, "failed": failed, "runs": rows}
-        try:
-            args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            parser.error(f"--out {str(args.out)!r} cannot be written ({error.strerror}); the runs are kept")
-    if summary.failed:
-        parser.exit(1, f"{len(summary.failed)} of {len(runs)} runs failed\n")
+    if failed:
+        parser.exit(1, f"{len(failed)} of {len(runs)} runs failed\n")
 
 
 if __name__ == "__main__":

@@ -16,25 +16,21 @@ L2 where the best one lies elsewhere.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
 import math
 import statistics
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from unilth.commands.sweep import shown_progress
+from comparison import check_out, finished, options, write
+
 from unilth.errors import UserError
 from unilth.sims.campaign import UNPRUNED, Campaign, load
 from unilth.sims.records import Record
-from unilth.sims.results import Store
 from unilth.sims.spec import RunSpec
-from unilth.sims.sweep import sweep
 
 
 def product(**values: tuple) -> tuple[dict[str, Any], ...]:
@@ -119,32 +115,16 @@ def order(row: Mapping[str, Any]) -> tuple[float, float]:
     return (math.inf, math.inf) if accuracy is None else (-round(accuracy, 9), loss)
 
 
-def made_by(records: Iterable[Record]) -> dict[str, Any]:
-    """What made the runs, and of which data; UserError where it was not the same for all."""
-    keys = ("unilth", "device", "versions", "data_digest")
-    found = [{key: record[key] for key in keys} for record in records]
-    if any(one != found[0] for one in found):
-        raise UserError("the runs there are of several versions, devices or data: give --runs another folder")
-    return found[0]
-
-
 def main() -> None:
     """Try, choose and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("campaign")
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--data-dir", type=Path)
+    parser = options(__doc__)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9, 0.98])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101])
     parser.add_argument("--l2", type=float, nargs=2, metavar="STRENGTH")
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     seeds, sparsities = list(dict.fromkeys(args.seeds)), list(dict.fromkeys(args.sparsities))
-    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
-        parser.error(f"--out {str(args.out)!r} cannot be written: name a file in a folder that is there")
     try:
+        check_out(args.out)
         campaign = load(args.campaign)
         if {spec.seed for spec in campaign.specs} & set(seeds):
             parser.error("--seeds has one of the campaign's own: choose others")
@@ -154,29 +134,18 @@ def main() -> None:
         runs = tries(campaign, sparsities, seeds, given)
         if not runs:
             parser.error("no method of the campaign has settings to try")
-        with shown_progress() as shown:
-            summary = sweep(
-                dataclasses.replace(campaign, name="tuning", specs=tuple(runs)), args.runs, workers=args.workers,
-                data_dir=args.data_dir, device=args.device, progress=shown, say=shown.say,
-            )  # fmt: skip
-        for name, reason in summary.failed:
-            print(f"{name} failed: {reason}", file=sys.stderr)
-        stored = [(spec, Store(args.runs).finished(spec)) for spec in runs]
-        records = {spec: record for spec, record in stored if record is not None}
-        if not records:
-            parser.error("every run failed")
-        rows, made = ranked(records, runs, given), made_by(records.values())
+        records, made, _ = finished(campaign, "tuning", runs, args)
+        rows = ranked(records, runs, given)
+        untried = [method for method in bases(campaign) if method not in rows]
+        show(rows, untried)
+        if args.out:
+            base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
+            found = {"campaign": campaign.name, "sparsities": sparsities, "seeds": seeds, **made}
+            write(args.out, found | {"runs": base, "tries": rows, "untried": untried})
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on\n")
-    untried = [method for method in bases(campaign) if method not in rows]
-    show(rows, untried)
-    if args.out:
-        base = {method: settings_of(spec) for method, spec in bases(campaign).items() if method in rows}
-        found = {"campaign": campaign.name, "sparsities": sparsities, "seeds": seeds, **made}
-        found |= {"runs": base, "tries": rows, "untried": untried}
-        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:

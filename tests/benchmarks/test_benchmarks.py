@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import statistics
 import sys
@@ -20,7 +19,6 @@ import torch
 from unilth.sims.campaign import parse
 from unilth.sims.shared_gpu import PIPES
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TUNED = """
 claim = "c"
 [grid]
@@ -30,13 +28,6 @@ seeds = 2
 [run]
 epochs = 2
 """
-
-
-@pytest.fixture
-def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The program that a test names; its folder can be imported from, as where it is started."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module(request.param)
 
 
 def of(name: str) -> pytest.MarkDecorator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -30,11 +29,7 @@ patience = 2
 """
 
 
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The program; its folder can be imported from, as where it is started."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("early_stopping")
+pytestmark = pytest.mark.parametrize("program", ["early_stopping"], indirect=True)
 
 
 def test_each_run_that_stops_early_has_three_ends_and_nothing_else_changes(program: ModuleType) -> None:
@@ -108,6 +103,9 @@ def test_what_is_kept_is_of_the_epoch_that_training_goes_on_from(
     kept = program.measured(record)
     assert (kept["validation_loss_there"], kept["best_epoch"], kept["test_loss"]) == (loss, best, 2.0)
     assert kept["validation_accuracy_percent_there"] == pytest.approx(100 * (1 - loss))
+    record["test"]["loss"] = None
+    with pytest.raises(UserError, match="a loss is not finite"):
+        program.measured(record)
     record["phases"][0]["epochs"] = 0
     with pytest.raises(UserError, match="free training had no epoch"):
         program.measured(record)
@@ -161,7 +159,11 @@ def test_what_cannot_be_compared_is_one_sentence(
 
 @pytest.mark.parametrize(
     ("key", "value", "why"),
-    [("phases", [], "has no"), ("epochs", [], "has no epochs"), ("test", {"accuracy": 7, "loss": 1.0}, "accuracy")],
+    [
+        ("phases", [], "had no epoch"),
+        ("epochs", [], "has no epochs"),
+        ("test", {"accuracy": 7, "loss": 1.0}, "accuracy"),
+    ],
 )
 def test_a_damaged_record_is_one_sentence(
     program: ModuleType, tmp_path: Path, monkeypatch, capsys, key: str, value: object, why: str
@@ -194,7 +196,7 @@ def test_a_run_that_failed_is_told_and_its_pairs_are_left_out(
         each.unlink()
     path.parent.rmdir()
     failed = SimpleNamespace(failed=((path.parent.name, "it diverged"),))
-    monkeypatch.setattr(program, "sweep", lambda *given, **named: failed)
+    monkeypatch.setattr("comparison.sweep", lambda *given, **named: failed)
     with pytest.raises(SystemExit) as ended:
         program.main()
     found, error = json.loads(out.read_text()), capsys.readouterr().err
@@ -224,16 +226,13 @@ def test_a_recorded_table_is_that_of_its_runs(program: ModuleType, path: Path) -
     assert keys == [(spec.recipe, spec.sparsity, spec.seed, end) for spec, end in planned] and not found["failed"]
 
 
-def test_there_are_recorded_tables() -> None:
-    assert RECORDED
-
-
 def test_the_readmes_words_are_those_of_the_runs(program: ModuleType) -> None:
     """What README.md says of Fashion-MNIST, and that no ticket's accuracy is measurably better for an early stop."""
     cells = {
         (path.stem, cell["sparsity"], cell["recipe"], cell["end"]): cell
         for path in RECORDED for cell in program.compared(json.loads(path.read_text())["runs"])
     }  # fmt: skip
+    assert {path.stem for path in RECORDED} >= {"digits", "mnist", "fashion-mnist", "cifar10-resnet20-part"}
     assert not [
         place for place, cell in cells.items() if place[-1] != "last" and cell["p"]["test_accuracy_percent"] < 0.05
     ]
